@@ -1,0 +1,323 @@
+"""What a project must say: sources, entities, feature views, models. Frozen data, checked when it is made; nothing here does work.
+
+Imports neither dagster nor pandera. A project passes its specs to ``mlops_assets.build.build`` inside one ``Catalogue``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal, Protocol
+
+import polars as pl
+
+from mlops_assets.table import ALWAYS, Column, DeclarationError, Level, Table
+from mlops_assets.windows import Threshold, Window, as_column, at_least, days, hours
+
+__all__ = [
+    "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Gate", "Log", "ModelSpec", "Monitor", "Monthly", "Months", "Parts",
+    "PerformanceDrop", "Retrain", "Serving", "SourceSpec", "TrainingData", "at_least", "before", "days", "hours", "months", "value",
+]  # fmt: skip
+
+Parts = dict[str, Any]
+"""Named parts of a fitted model: a LightGBM booster, an XGBoost booster, an array, or plain JSON values; each is stored in a safe format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Months:
+    """Monthly partitions by local month; rows carry theirs in the column ``month`` as ``YYYY-MM``."""
+
+    timezone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec:
+    """A table that arrives from outside.
+
+    ``parse`` maps raw text columns to the contract. ``archive`` gives the raw rows of one month (None: of the whole table) for a replay.
+    ``lands`` says how rows came: ``as_declared`` (archive of a live feed: first versions count from their declared instant) or
+    ``on_arrival`` (never before they were ingested). Up to ``reject_at_most`` (share of rows) may wait in quarantine.
+    """
+
+    table: str
+    contract: type[Table]
+    owner: str
+    parse: Callable[[pl.DataFrame], pl.DataFrame]
+    archive: Callable[[str | None], pl.DataFrame] | None = None
+    partitions: Months | None = None
+    lands: Literal["as_declared", "on_arrival"] = "on_arrival"
+    reject_at_most: float = 0.0
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _named_pair(self.table, "SourceSpec.table")
+        _owned(self.owner, self.table)
+        if self.partitions is not None and "month" not in self.contract.columns:
+            raise DeclarationError(f"{self.table}: a monthly source declares its local month: `month: str` in {self.contract.__name__}.")
+
+    @property
+    def level(self) -> Level:
+        """Security level of the rows."""
+        return self.contract.level
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntitySpec:
+    """What a feature row is about; ``key`` names the columns of the source and, by default, of the examples that identify it."""
+
+    name: str
+    key: str | tuple[str, ...]
+    description: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key columns, always a tuple."""
+        return (self.key,) if isinstance(self.key, str) else self.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureViewSpec:
+    """Features of one entity from one source: either windows, or a pure ``compute`` over the columns that it ``reads``.
+
+    ``compute`` receives the key, the columns read and ``event_timestamp`` (the latest of their instants) and returns key, features and
+    ``event_timestamp``, whose types are given by ``features`` as column name -> Python type.
+    """
+
+    name: str
+    entity: EntitySpec
+    source: SourceSpec
+    owner: str
+    features: Mapping[str, Window | type]
+    compute: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    reads: tuple[Any, ...] = ()
+    ttl: timedelta | None = None
+    level: Level | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _owned(self.owner, self.address)
+        windows = [name for name, feature in self.features.items() if isinstance(feature, Window)]
+        if not self.features or (windows and self.compute) or (len(windows) != len(self.features) and not self.compute):
+            raise DeclarationError(f"{self.address}: give windows, or `compute=` with `reads=` and plain types, not a mixture.")
+        if windows and self.ttl is not None:
+            raise DeclarationError(f"{self.address}: a windowed view has no ttl; leaving the window already emits a row.")
+        for col in (*self.columns, *(as_column(window.at) for window in self.windows.values())):
+            if col.name not in self.source.contract.columns or col.table != self.source.contract.__name__:
+                raise DeclarationError(f"{self.address}: reads {col}, which is not a column of {self.source.contract.__name__}.")
+        missing = [key for key in self.entity.keys if key not in self.source.contract.columns]
+        if missing:
+            raise DeclarationError(f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}.")
+
+    @property
+    def address(self) -> str:
+        """``entity/name``: the last two parts of the asset key."""
+        return f"{self.entity.name}/{self.name}"
+
+    @property
+    def windows(self) -> Mapping[str, Window]:
+        """The windowed features; empty for a ``compute`` view."""
+        return {name: feature for name, feature in self.features.items() if isinstance(feature, Window)}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The source columns that the features are made of."""
+        return tuple(as_column(col) for col in self.reads) + tuple(window.column for window in self.windows.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """The prediction instant of an example: ``ahead`` before the instant in ``column``."""
+
+    column: Column
+    ahead: timedelta
+
+
+def before(column: Any, *, hours: float) -> Before:
+    """Predict ``hours`` hours before the instant in ``column``."""
+    return Before(column=as_column(column), ahead=timedelta(hours=hours))
+
+
+def value(column: Any) -> Column:
+    """A label that is the column's own value (regression)."""
+    return as_column(column)
+
+
+def months(n: int) -> int:
+    """``n`` calendar months of data."""
+    return n
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expanding:
+    """Train on every month from ``since`` (``YYYY-MM``) to the cut-off, once there are ``at_least`` of them."""
+
+    since: str
+    at_least: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a candidate must reach on its held-out days: floors and ceilings by metric, and not to be worse than the live version."""
+
+    floors: Mapping[str, float] = field(default_factory=dict[str, float])
+    ceilings: Mapping[str, float] = field(default_factory=dict[str, float])
+    against_live: bool = True
+    slices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monthly:
+    """Retrain when a new month is complete."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceDrop:
+    """Retrain when the monitor says that realised performance fell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """When to train again, and for how long to wait after the last training."""
+
+    on: tuple[Monthly | PerformanceDrop, ...] = (Monthly(), PerformanceDrop())
+    cooldown: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The request of the model's route: which example columns name one example."""
+
+    request: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """What is watched. ``sample`` rows of the ``columns`` most drifted columns go into the Evidently report."""
+
+    sample: int = 2000
+    columns: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What ``fit`` receives: frames in time order with the features, ``label``, ``day`` and ``predict_at``.
+
+    ``validation`` is later in time than ``train``; neither holds the held-out days on which the model will be judged.
+    """
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    features: tuple[str, ...]
+    seed: int
+    label: str = "label"
+
+    def everything(self) -> pl.DataFrame:
+        """Train and validation rows together, in time order: for a fit that needs no early stopping."""
+        return pl.concat([self.train, self.validation])
+
+
+class Log(Protocol):
+    """What ``fit`` may say while it runs; it ends up in the model's one MLflow run."""
+
+    def params(self, **params: object) -> None:
+        """Record settings of this fit."""
+
+    def metric(self, name: str, value: float, *, step: int = 0) -> None:
+        """Record one point of a curve."""
+
+
+class Fit(Protocol):
+    """Training data to named parts."""
+
+    def __call__(self, data: TrainingData, log: Log) -> Parts: ...
+
+
+class Score(Protocol):
+    """The only code that turns examples into predictions; a row's answer depends on that row alone."""
+
+    def __call__(self, parts: Parts, examples: pl.DataFrame) -> pl.Series: ...
+
+
+HOLDOUT: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model: what an example is, when it is predicted, from which features, and when it may go live."""
+
+    name: str
+    owner: str
+    examples: SourceSpec
+    predict_at: Before
+    label: Threshold | Column
+    features: tuple[FeatureViewSpec | Any, ...]
+    train: Fit
+    score: Score
+    seed: int
+    positive: str = ""
+    level: Level = "internal"
+    train_on: Expanding
+    holdout: timedelta = HOLDOUT
+    validation: timedelta = HOLDOUT
+    gate: Gate | None = None
+    retrain: Retrain = field(default_factory=Retrain)
+    serving: Serving | None = field(default_factory=Serving)
+    monitor: Monitor = field(default_factory=Monitor)
+    licence: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        _owned(self.owner, self.name)
+        table = self.examples.contract
+        if isinstance(self.label, Threshold) and not self.positive:
+            raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
+        for col in self.columns:
+            if col.available not in {table.available, ALWAYS}:
+                raise DeclarationError(f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it.")
+        for col in (*self.columns, self.predict_at.column, self.label_column):
+            if col.table != table.__name__:
+                raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
+
+    @property
+    def views(self) -> tuple[FeatureViewSpec, ...]:
+        """The feature views that an example is joined with."""
+        return tuple(item for item in self.features if isinstance(item, FeatureViewSpec))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The example's own columns that are features: known when the example is."""
+        return tuple(as_column(item) for item in self.features if not isinstance(item, FeatureViewSpec))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Column names of the feature row, in the order that ``fit`` and ``score`` see: ``view__feature``, then the example's own."""
+        joined = tuple(f"{view.entity.name}_{view.name}__{name}" for view in self.views for name in view.features)
+        return joined + tuple(col.name for col in self.columns)
+
+    @property
+    def label_column(self) -> Column:
+        """The column of the examples that settles the label."""
+        return self.label.column if isinstance(self.label, Threshold) else self.label
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """Classification when the label is a threshold."""
+        return "classification" if isinstance(self.label, Threshold) else "regression"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Everything a project has: explicit tuples, in one file."""
+
+    project: str
+    sources: tuple[SourceSpec, ...]
+    views: tuple[FeatureViewSpec, ...]
+    models: tuple[ModelSpec, ...]
+
+
+def _named_pair(address: str, where: str) -> None:
+    if address.count("/") != 1 or not all(part.replace("_", "").isalnum() for part in address.split("/")):
+        raise DeclarationError(f"{where}={address!r}: an address is `noun/name`, letters, digits and underscores.")
+
+
+def _owned(owner: str, thing: str) -> None:
+    if not owner.startswith("team:"):
+        raise DeclarationError(f"{thing}: owner {owner!r} must be a team, `team:name`.")
