@@ -79,7 +79,8 @@ class FeatureViewSpec:
     """Features of one entity from one source: either windows, or a pure ``compute`` over the columns that it ``reads``.
 
     ``compute`` receives the key, the columns read and ``event_timestamp`` (the latest of their instants) and returns key, features and
-    ``event_timestamp``, whose types are given by ``features`` as column name -> Python type.
+    ``event_timestamp``, whose types are given by ``features`` as column name -> Python type. ``stamp`` may name the instant column that
+    stamps the rows; a column that becomes available later than the stamp is refused.
     """
 
     name: str
@@ -89,6 +90,7 @@ class FeatureViewSpec:
     features: Mapping[str, Window | type]
     compute: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     reads: tuple[Any, ...] = ()
+    stamp: Any = None
     ttl: timedelta | None = None
     level: Level | None = None
     description: str = ""
@@ -103,9 +105,27 @@ class FeatureViewSpec:
         for col in (*self.columns, *(as_column(window.at) for window in self.windows.values())):
             if col.name not in self.source.contract.columns or col.table != self.source.contract.__name__:
                 raise DeclarationError(f"{self.address}: reads {col}, which is not a column of {self.source.contract.__name__}.")
+        self._refuse_later_than_stamp()
         missing = [key for key in self.entity.keys if key not in self.source.contract.columns]
         if missing:
             raise DeclarationError(f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}.")
+
+    def _refuse_later_than_stamp(self) -> None:
+        if self.stamp is None:
+            return
+        stamp = as_column(self.stamp)
+        for col in self.columns:
+            if col.available not in {stamp.name, self.source.contract.available, ALWAYS}:
+                raise DeclarationError(
+                    f"{self.address}: reads {col}, known from {col.available}, but its rows are stamped {stamp.name}: that would show the future. "
+                    f"Stamp them {col.available}, or leave `stamp` out and the platform takes the latest."
+                )
+
+    @property
+    def instants(self) -> tuple[str, ...]:
+        """The instant columns whose latest stamps a ``compute`` row."""
+        stamps = {as_column(self.stamp).name} if self.stamp is not None else {col.available for col in self.columns}
+        return tuple(sorted((stamps | {self.source.contract.available}) - {ALWAYS}))
 
     @property
     def address(self) -> str:
@@ -269,10 +289,10 @@ class ModelSpec:
         table = self.examples.contract
         if isinstance(self.label, Threshold) and not self.positive:
             raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
-        for col in self.columns:
+        for col in (*self.columns, *self.slices):
             if col.available not in {table.available, ALWAYS}:
                 raise DeclarationError(f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it.")
-        for col in (*self.columns, self.predict_at.column, self.label_column):
+        for col in (*self.columns, *self.slices, self.predict_at.column, self.label_column):
             if col.table != table.__name__:
                 raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
 
@@ -285,6 +305,11 @@ class ModelSpec:
     def columns(self) -> tuple[Column, ...]:
         """The example's own columns that are features: known when the example is."""
         return tuple(as_column(item) for item in self.features if not isinstance(item, FeatureViewSpec))
+
+    @property
+    def slices(self) -> tuple[Column, ...]:
+        """The columns of the examples by which the gate looks at parts."""
+        return tuple(as_column(item) for item in self.gate.slices) if self.gate else ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -305,12 +330,43 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """Everything a project has: explicit tuples, in one file."""
+    """Everything a project has: explicit tuples, in one file. ``replay`` is the first and last month that its archives hold."""
 
     project: str
     sources: tuple[SourceSpec, ...]
     views: tuple[FeatureViewSpec, ...]
     models: tuple[ModelSpec, ...]
+    replay: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        for kind, names in (
+            ("source", [spec.table for spec in self.sources]),
+            ("feature view", [spec.address for spec in self.views]),
+            ("model", [spec.name for spec in self.models]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise DeclarationError(f"{self.project}: {kind} {', '.join(twice)} is in the catalogue twice. Remove one or rename it.")
+        self._demand_listed()
+
+    def _demand_listed(self) -> None:
+        for spec in self.views:
+            if spec.source not in self.sources:
+                raise DeclarationError(f"{self.project}: view {spec.address} reads {spec.source.table}, which is not in the catalogue's sources.")
+        for model in self.models:
+            for view in model.views:
+                if view not in self.views:
+                    raise DeclarationError(f"{self.project}: model {model.name} uses view {view.address}, which is not in the catalogue's views.")
+            if model.examples not in self.sources:
+                raise DeclarationError(f"{self.project}: model {model.name} takes examples from {model.examples.table}, not in the catalogue's sources.")
+
+    @property
+    def package(self) -> str:
+        """The Python package that holds the project: the part of its functions' module path that ends with the project's name."""
+        module = self.sources[0].parse.__module__.split(".")
+        if self.project not in module:
+            raise DeclarationError(f"{self.project}: {'.'.join(module)} is not inside a package called {self.project}; name the project after its package.")
+        return ".".join(module[: module.index(self.project) + 1])
 
 
 def _named_pair(address: str, where: str) -> None:

@@ -1,0 +1,10 @@
+# Thin names for the commands in the README. Each makes what it needs first, in this folder; nothing is installed twice.
+.PHONY: demo test ui check servers lock
+
+demo: .venv/ready ; @.venv/bin/python -m mlops_assets.replay
+test: .venv/ready servers ; @.venv/bin/python -m pytest --cov
+ui: .venv/ready ; @.venv/bin/python -m mlops_assets.ui
+check: .venv/ready ; @.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/basedpyright && .venv/bin/lint-imports
+lock: .venv/ready ; @deploy/embedded/lock.sh
+servers: .venv/ready ; @deploy/embedded/servers.sh
+.venv/ready: requirements.lock pyproject.toml deploy/embedded/setup.sh ; @deploy/embedded/setup.sh

@@ -1,0 +1,25 @@
+"""Named automation conditions, each with the failure that it prevents. No asset carries an inline condition."""
+
+from typing import Final
+
+import dagster as dg
+
+SETTLED: Final = (
+    dg.AutomationCondition.all_deps_blocking_checks_passed()  # `any_deps_updated` alone fires despite a failed check in another run
+    & ~dg.AutomationCondition.any_deps_missing()  # weather may come a minute after flights
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+)
+
+BUILD_NEW_DATA: Final = (
+    (dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()) & SETTLED)
+).with_label("build_new_data")
+"""Build a partition once when its data arrives or is corrected; the latch keeps a tick that came too early from losing the update."""
+
+APPLY_CHANGED_SPECS: Final = (
+    (
+        dg.AutomationCondition.code_version_changed() | dg.AutomationCondition.missing().newly_true()  # bare `missing` fires every tick
+    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & ~dg.AutomationCondition.in_progress()
+).with_label("apply_changed_specs")
+"""Apply the feature registry when a declaration changed, and once when it was never applied."""

@@ -1,0 +1,74 @@
+"""The roof: a catalogue becomes Definitions. Assembles what the lifecycle, the jobs and the sensors define; defines nothing itself."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from mlops_assets import jobs
+from mlops_assets.lifecycle import deployment, evaluation, features, ingestion, monitoring, prediction, release, training
+from mlops_assets.lifecycle.assets import IO_MANAGER
+from mlops_assets.lifecycle.io import LakeIOManager
+from mlops_assets.partitions import calendar_of, months_of
+from mlops_assets.specs import Catalogue, ModelSpec
+from resources.profiles import Resources, select
+from resources.settings import Settings
+from sensors.deploy_on_release import deploy_on_release
+from sensors.ingest_on_new_file import ingest_on_new_file
+from sensors.retrain_on_judged_month import retrain_on_judged_month
+from sensors.score_on_complete_month import score_on_complete_month
+
+Assets = dg.AssetsDefinition | dg.AssetChecksDefinition
+
+
+def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The definitions of a project.
+
+    ``settings`` default to the environment's, read once; ``overrides`` replace resources by name, for tests.
+    """
+    resources = select(settings or Settings.from_environment(), project=catalogue.project)
+    return dg.Definitions(
+        assets=[one for one in _assets(catalogue) if isinstance(one, dg.AssetsDefinition)],
+        asset_checks=[one for one in _assets(catalogue) if isinstance(one, dg.AssetChecksDefinition)],
+        jobs=jobs.jobs(catalogue),
+        sensors=[
+            ingest_on_new_file(catalogue),
+            score_on_complete_month(catalogue),
+            retrain_on_judged_month(catalogue),
+            deploy_on_release(catalogue),
+            dg.AutomationConditionSensorDefinition(
+                "build_new_data", target=dg.AssetSelection.all(), default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30
+            ),
+        ],
+        resources={**named(resources), **(overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+def named(resources: Resources) -> dict[str, object]:
+    """The record's fields by name, and the io manager over its lake."""
+    return {**{name: getattr(resources, name) for name in resources.__dataclass_fields__}, IO_MANAGER: LakeIOManager(lake=resources.lake)}
+
+
+def _assets(catalogue: Catalogue) -> Iterator[Assets]:
+    months, package = months_of(catalogue.project), catalogue.package
+    owner = catalogue.sources[0].owner
+    for source in catalogue.sources:
+        yield ingestion.ingestion(source, package=package, partitions_def=months)
+    for view in catalogue.views:
+        yield features.feature_view(view, package=package, partitions_def=months)
+    yield features.registry(catalogue.project, catalogue.views, catalogue.models, package=package, owner=owner)
+    yield features.online(catalogue.project, catalogue.views, owner=owner, partitions_def=months)
+    for model in catalogue.models:
+        yield from _model(model, catalogue)
+    yield deployment.service(catalogue, owner=owner)
+
+
+def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[Assets]:
+    months, calendar, package = months_of(catalogue.project), calendar_of(catalogue), catalogue.package
+    yield training.training_set(spec, calendar=calendar, partitions_def=months)
+    yield training.model(spec, package=package, partitions_def=months)
+    yield from evaluation.evaluation(spec, partitions_def=months)
+    yield release.candidate(spec, partitions_def=months)
+    yield release.live(spec)
+    yield prediction.batch(spec, calendar=calendar, partitions_def=months)
+    yield monitoring.daily(spec, partitions_def=months)

@@ -1,0 +1,24 @@
+"""How flights arrive at one destination, from whichever New York airport."""
+
+from typing import Final
+
+from mlops_assets.flights.contracts.departures import Departures
+from mlops_assets.flights.sources.departures import DEPARTURES
+from mlops_assets.specs import EntitySpec, FeatureViewSpec, days, hours
+from mlops_assets.windows import mean
+
+DESTINATION: Final = EntitySpec(name="destination", key="dest", description="A destination airport.")
+
+DELAYS: Final = FeatureViewSpec(
+    name="delays",
+    entity=DESTINATION,
+    source=DEPARTURES,
+    owner="team:flights",
+    description="Arrival delays at this destination.",
+    features={
+        "delay_3h": mean(Departures.arrival_delay, over=hours(3)),
+        "delay_1d": mean(Departures.arrival_delay, over=days(1)),
+        "delay_7d": mean(Departures.arrival_delay, over=days(7)),
+        "delay_30d": mean(Departures.arrival_delay, over=days(30)),
+    },
+)

@@ -1,0 +1,65 @@
+"""The weather at the origin, as of the last published hour."""
+
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from mlops_assets.flights.contracts.weather import Weather
+from mlops_assets.flights.features.airport import AIRPORT
+from mlops_assets.flights.sources.weather import HOURLY
+from mlops_assets.specs import FeatureViewSpec, hours
+from mlops_assets.windows import maximum, mean, minimum
+
+REPORTS_GO_STALE: Final = timedelta(hours=6)
+
+
+def observed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The report's values; calm air is no gust above the wind."""
+    return rows.with_columns(wind_gust=pl.coalesce("wind_gust", "wind_speed"))
+
+
+OBSERVED: Final = FeatureViewSpec(
+    name="weather",
+    entity=AIRPORT,
+    source=HOURLY,
+    owner="team:flights",
+    description="The last weather report of this airport, at most six hours old.",
+    features={
+        "temperature": float,
+        "dew_point": float,
+        "humidity": float,
+        "wind_direction": float,
+        "wind_speed": float,
+        "wind_gust": float,
+        "precipitation": float,
+        "pressure": float,
+        "visibility": float,
+    },
+    compute=observed,
+    reads=(
+        Weather.temperature,
+        Weather.dew_point,
+        Weather.humidity,
+        Weather.wind_direction,
+        Weather.wind_speed,
+        Weather.wind_gust,
+        Weather.precipitation,
+        Weather.pressure,
+        Weather.visibility,
+    ),
+    ttl=REPORTS_GO_STALE,
+)
+SPELL: Final = FeatureViewSpec(
+    name="spell",
+    entity=AIRPORT,
+    source=HOURLY,
+    owner="team:flights",
+    description="Rain, gusts and sight at this airport over the last hours.",
+    features={
+        "precipitation_6h": mean(Weather.precipitation, over=hours(6)),
+        "wind_gust_3h": maximum(Weather.wind_gust, over=hours(3)),
+        "visibility_3h": minimum(Weather.visibility, over=hours(3)),
+        "pressure_12h": mean(Weather.pressure, over=hours(12)),
+    },
+)

@@ -1,0 +1,12 @@
+"""Scores departures: the probability of arriving late."""
+
+import polars as pl
+
+from mlops_assets.flights.features.matrix import matrix
+from mlops_assets.specs import Parts
+
+
+def predict(parts: Parts, examples: pl.DataFrame) -> pl.Series:
+    """The probability that each example arrives 15 minutes late or more."""
+    booster = parts["booster"]
+    return pl.Series("prediction", booster.predict(matrix(examples, booster.feature_name(), parts["categories"]), num_threads=1))

@@ -1,0 +1,75 @@
+"""What every asset is given: key, owner, group, kinds, tags, description, io manager and contract check; and how a frame becomes a result."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.keys import group
+from mlops_assets.lifecycle.checks import Contract, check_spec, checked
+from mlops_assets.table import Level
+
+IO_MANAGER: Final = "lake_io"
+MERGE_KEY: Final = "mlops/merge_key"
+MONTHS_BACK: Final = "mlops/months_back"
+ALL_MONTHS: Final = 1200
+"""A look-back that no data outlives."""
+
+Cadence = Literal["once", "monthly", "on_release"]
+
+
+def described(
+    asset_key: dg.AssetKey, *, owner: str, level: Level, kinds: set[str], description: str, cadence: Cadence, contract: Contract | None = None
+) -> dict[str, Any]:
+    """The arguments that ``dg.asset`` gets for every asset of the platform."""
+    stage = asset_key.path[0]
+    return {
+        "key": asset_key,
+        "group_name": group(asset_key),
+        "owners": [owner],
+        "kinds": kinds,
+        "tags": {"stage": stage, "level": level, "cadence": cadence},
+        "description": description,
+        "io_manager_key": IO_MANAGER,
+        "check_specs": [check_spec(asset_key)],
+        "metadata": {"dagster/column_schema": column_schema(contract)} if contract else {},
+    }
+
+
+def history(asset_key: dg.AssetKey, *, months_back: int = ALL_MONTHS) -> dg.AssetIn:
+    """An input that brings earlier months too: those up to ``months_back`` before the partition, never a later one."""
+    return dg.AssetIn(key=asset_key, metadata={MONTHS_BACK: months_back}, input_manager_key=IO_MANAGER)
+
+
+def month_of(asset_key: dg.AssetKey) -> dg.AssetIn:
+    """An input that brings the same month only (or the whole table where it has none)."""
+    return dg.AssetIn(key=asset_key, input_manager_key=IO_MANAGER)
+
+
+def result(
+    asset_key: dg.AssetKey, frame: pl.DataFrame, contract: Contract, metadata: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[pl.DataFrame]:
+    """The frame with its metadata and its contract check."""
+    return dg.MaterializeResult(
+        asset_key=asset_key, value=frame, metadata=dict(metadata or {}), check_results=[checked(asset_key, frame, contract)]
+    )
+
+
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """The table schema that the asset page shows."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                str(col.dtype),
+                description=_described(col.doc, col.unit, col.available),
+                constraints=dg.TableColumnConstraints(nullable=col.nullable, unique=col.unique),
+            )
+            for name, col in contract.columns.items()
+        ]
+    )
+
+
+def _described(doc: str, unit: str | None, available: str) -> str:
+    return " · ".join(part for part in (doc, f"in {unit}" if unit else "", f"known from {available}") if part)

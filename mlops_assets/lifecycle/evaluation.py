@@ -1,0 +1,147 @@
+"""Model to evaluation: metrics on the held-out days, comparison with the live version, and the gate. The only judge of a candidate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.keys import key
+from mlops_assets.lifecycle.assets import described, month_of, result
+from mlops_assets.lifecycle.checks import contract_of
+from mlops_assets.lifecycle.examples import DAY, LABEL
+from mlops_assets.lifecycle.tables import Evaluated
+from mlops_assets.specs import ModelSpec
+from resources.monitors.gate import Difference, GateResult, gate, paired, paired_slices
+from resources.monitors.metrics import calibration, evaluate
+from resources.monitors.importance import permutation_importance
+from resources.monitors.plots import bars_svg, calibration_svg, markdown
+from resources.registry.releases import Release
+from resources.registry.resource import Registry
+from resources.serving.scoring import score
+from resources.tracking import Run, Tracking
+
+GATE: Final = "gate"
+MAIN: Final = {"classification": "auc", "regression": "mae"}
+PREDICTION: Final = "prediction"
+LIVE_PREDICTION: Final = "live_prediction"
+
+
+def scored(release: Release, rows: pl.DataFrame, *, name: str = PREDICTION) -> pl.DataFrame:
+    """Rows with the release's predictions."""
+    features = tuple(release.signature["features"])
+    return rows.with_columns(score(release.signature["entry"], dict(release.parts), rows, features).alias(name))
+
+
+def comparable(live: Release | None, rows: pl.DataFrame) -> pl.DataFrame:
+    """The held-out rows that the live version was not trained on either; none if it reads features that these rows lack."""
+    if live is None or any(name not in rows.columns for name in live.signature["features"]):
+        return rows.clear()
+    trained_until = pl.lit(live.record["identity"]["trained_until"]).str.to_date()
+    return rows.filter(pl.col(DAY) >= trained_until)
+
+
+def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, list[GateResult]]:
+    """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows it has not seen."""
+    slices = [col.name for col in spec.slices]
+    metrics = evaluate(task=spec.task, frame=rows, slices=slices, seed=spec.seed).with_columns(version=pl.lit("candidate"))
+    if spec.gate is None:
+        return metrics, []
+    shared = comparable(live, rows) if spec.gate.against_live else rows.clear()
+    difference, by_slice, others = _against(spec, shared, live, slices)
+    results = gate(evaluation=metrics, floors=spec.gate.floors, ceilings=spec.gate.ceilings, difference=difference, slices=by_slice)
+    return pl.concat([metrics, *others]), results
+
+
+def _against(
+    spec: ModelSpec, shared: pl.DataFrame, live: Release | None, slices: Sequence[str]
+) -> tuple[Difference | None, Sequence[Difference], list[pl.DataFrame]]:
+    if live is None or shared.is_empty():
+        return None, (), []
+    both = scored(live, shared, name=LIVE_PREDICTION)
+    metric = MAIN[spec.task]
+    of_live = evaluate(task=spec.task, frame=both.with_columns(pl.col(LIVE_PREDICTION).alias(PREDICTION)), slices=(), seed=spec.seed)
+    difference = paired(task=spec.task, frame=both, metric=metric, seed=spec.seed)
+    by_slice = paired_slices(task=spec.task, frame=both, metric=metric, slices=slices, seed=spec.seed)
+    return difference, by_slice, [of_live.with_columns(version=pl.lit("live"))]
+
+
+def evaluation_rows(metrics: pl.DataFrame, results: Sequence[GateResult]) -> pl.DataFrame:
+    """Metrics and gate findings in one table."""
+    base = metrics.with_columns(passed=pl.lit(None, pl.Boolean), sentence=pl.lit(None, pl.String))
+    gates = pl.DataFrame(
+        [{"metric": one.name, "value": one.value, "passed": one.passed, "sentence": one.sentence} for one in results],
+        schema={"metric": pl.String, "value": pl.Float64, "passed": pl.Boolean, "sentence": pl.String},
+    ).with_columns(
+        version=pl.lit(GATE), slice_by=pl.lit("all"), slice=pl.lit("all"), rows=pl.lit(0, pl.Int64), low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64)
+    )
+    return pl.concat([base, gates.select(base.columns)]).select(Evaluated.columns)
+
+
+def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> tuple[dg.AssetsDefinition, dg.AssetChecksDefinition]:
+    """The evaluation asset and its blocking gate."""
+    asset_key, contract = key("evaluation", spec.name, "holdout"), contract_of(Evaluated)
+
+    @dg.asset(
+        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
+                    description=f"How good a candidate of {spec.name} is on its last {spec.holdout.days} days, which it was not trained on."),
+        ins={"examples": month_of(key("training_set", spec.name, "examples")), "fitted": month_of(key("model", spec.name, "parts"))},
+        partitions_def=partitions_def,
+    )  # fmt: skip
+    def holdout(examples: pl.LazyFrame, fitted: pl.LazyFrame, registry: Registry, tracking: Tracking) -> dg.MaterializeResult[pl.DataFrame]:
+        row = fitted.collect().row(0, named=True)
+        candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
+        rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
+        metrics, results = judge(spec, rows, registry.load(live) if live and live.content_hash != candidate.content_hash else None)
+        frame = evaluation_rows(metrics, results)
+        plots = pictures(spec, rows, candidate)
+        with tracking.resume(row["mlflow_run_id"]) as run:
+            describe(run, metrics, plots)
+        return result(asset_key, frame, contract, {**headline(metrics), **{name: dg.MetadataValue.md(markdown(svg, alt=name)) for name, svg in plots.items()}})
+
+    return holdout, gate_check(spec, partitions_def=partitions_def)
+
+
+def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, str]:
+    """Calibration and importance on the held-out rows, as SVG."""
+    features = tuple(release.signature["features"])
+
+    def scorer(frame: pl.DataFrame) -> pl.Series:
+        return score(release.signature["entry"], dict(release.parts), frame, features)
+
+    importance = permutation_importance(scorer, rows, features=features, task=spec.task, seed=spec.seed)
+    return {
+        "calibration": calibration_svg(calibration(rows), title=f"{spec.name}: calibration on held-out days"),
+        "importance": bars_svg(importance, title=f"Loss of {MAIN[spec.task]} when a feature is shuffled", most=10),
+    }
+
+
+def describe(run: Run, metrics: pl.DataFrame, plots: Mapping[str, str]) -> None:
+    """Put the evaluation into the model's MLflow run."""
+    for name, value in headline(metrics).items():
+        run.log.metric(f"holdout_{name}", value)
+    for name, svg in plots.items():
+        run.figure(f"{name}.svg", svg)
+
+
+def gate_check(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
+    """The gate as a blocking check: it reads the findings, so that it can be run again after an override."""
+    asset_key = key("evaluation", spec.name, "holdout")
+
+    @dg.asset_check(
+        name=GATE, asset=asset_key, blocking=True, description="Floors, slices, and not worse than the live version.",
+        additional_ins={"holdout": month_of(asset_key)}, partitions_def=partitions_def,
+    )  # fmt: skip
+    def check(holdout: pl.LazyFrame) -> dg.AssetCheckResult:
+        found = holdout.filter(pl.col("version") == GATE).collect()
+        failed = found.filter(~pl.col("passed"))
+        lines = "\n".join(f"- {'passed' if row['passed'] else '**failed**'}: {row['sentence']}" for row in found.iter_rows(named=True))
+        return dg.AssetCheckResult(passed=failed.is_empty(), metadata={"findings": dg.MetadataValue.md(lines or "This model declares no gate."), "failed": failed.height})
+
+    return check
+
+
+def headline(metrics: pl.DataFrame) -> dict[str, float]:
+    """The overall metrics of the candidate that have a value."""
+    overall = metrics.filter((pl.col("slice_by") == "all") & (pl.col("version") == "candidate") & pl.col("value").is_not_null())
+    return dict(overall.select("metric", "value").iter_rows())

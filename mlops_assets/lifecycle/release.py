@@ -1,0 +1,98 @@
+"""Evaluation to release: a candidate enters the ledger when its gate passed, and one entry makes it live. Everything else follows."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.keys import key
+from mlops_assets.lifecycle.assets import described, month_of, result
+from mlops_assets.lifecycle.checks import contract_of
+from mlops_assets.lifecycle.evaluation import GATE
+from mlops_assets.lifecycle.tables import Candidate, Live
+from mlops_assets.specs import ModelSpec
+from resources.clock import Clock
+from resources.errors import PlatformError
+from resources.registry import states
+from resources.registry.mirror import follow
+from resources.registry.resource import Registry
+from resources.registry.states import Entry
+from resources.tracking import Tracking
+
+
+class GateFailed(PlatformError):
+    """A candidate that did not pass."""
+
+    def __init__(self, spec: ModelSpec, cutoff: str, sentences: list[str]) -> None:
+        reasons = "\n".join(f"  {one}" for one in sentences)
+        super().__init__(
+            f"{spec.name} {cutoff} did not pass its gate, so it was not registered.\n{reasons}\n"
+            f"What is live stays live. Train again with more data, or change the gate in the spec of {spec.name}."
+        )
+
+
+class NoCandidate(PlatformError):
+    """Nothing that could go live."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(f"{spec.name} has no candidate, so nothing can go live. Materialize release/{spec.name}/candidate for a cut-off month.")
+
+
+def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """A version in the ledger, with the gate's findings; in MLflow under the alias ``candidate``."""
+    asset_key, contract = key("release", spec.name, "candidate"), contract_of(Candidate)
+
+    @dg.asset(
+        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "sqlite"}, cadence="monthly", contract=contract,
+                    description=f"A version of {spec.name} whose gate passed: registered in the ledger and in MLflow."),
+        ins={"fitted": month_of(key("model", spec.name, "parts")), "holdout": month_of(key("evaluation", spec.name, "holdout"))},
+        partitions_def=partitions_def,
+    )  # fmt: skip
+    def registered(
+        context: dg.AssetExecutionContext, fitted: pl.LazyFrame, holdout: pl.LazyFrame, registry: Registry, tracking: Tracking, clock: Clock
+    ) -> dg.MaterializeResult[pl.DataFrame]:
+        row, gates = fitted.collect().row(0, named=True), holdout.filter(pl.col("version") == GATE).collect()
+        if not gates["passed"].all():
+            raise GateFailed(spec, context.partition_key, gates.filter(~pl.col("passed"))["sentence"].to_list())
+        facts = {"cutoff": row["cutoff"], "gate": gates["sentence"].to_list()}
+        entry = registry.register(
+            spec.name, row["content_hash"], mlflow_run_id=row["mlflow_run_id"], actor=actor(context), data_at=clock.now(), facts=facts
+        )
+        follow(registry.ledger(), tracking, model=spec.name)
+        version = int(entry.version or 0)
+        frame = pl.DataFrame({"content_hash": [row["content_hash"]], "model": [spec.name], "version": [version], "cutoff": [row["cutoff"]]})
+        return result(asset_key, frame, contract, {"version": version, "content_hash": row["content_hash"]})
+
+    return registered
+
+
+def live(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The version that answers: the newest candidate, promoted by one ledger entry; in MLflow under the alias ``production``."""
+    asset_key, contract = key("release", spec.name, "live"), contract_of(Live)
+
+    @dg.asset(
+        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "sqlite"}, cadence="on_release", contract=contract,
+                    description=f"The live version of {spec.name}. One ledger entry decides; MLflow's alias and the service follow."),
+        deps=[key("release", spec.name, "candidate")],
+    )  # fmt: skip
+    def promoted(context: dg.AssetExecutionContext, registry: Registry, tracking: Tracking, clock: Clock) -> dg.MaterializeResult[pl.DataFrame]:
+        entry = registry.promote(spec.name, newest(spec, registry.ledger().entries(spec.name)), actor=actor(context), data_at=clock.now())
+        repaired = follow(registry.ledger(), tracking, model=spec.name)
+        frame = pl.DataFrame({"model": [spec.name], "version": [entry.version], "content_hash": [entry.content_hash]})
+        return result(asset_key, frame, contract, {"version": int(entry.version or 0), "ledger_entry": entry.seq, "repaired": len(repaired)})
+
+    return promoted
+
+
+def newest(spec: ModelSpec, entries: Sequence[Entry]) -> int:
+    """The newest version that may go live, or is live already."""
+    numbers, now = states.versions(entries), states.states(entries)
+    eligible = [number for name, number in numbers.items() if now.get(name) in {"candidate", "approved", "live"}]
+    if not eligible:
+        raise NoCandidate(spec)
+    return max(eligible)
+
+
+def actor(context: dg.AssetExecutionContext) -> str:
+    """Who acts: the person that launched the run, else the platform's run."""
+    return context.run.tags.get("user", "dagster")

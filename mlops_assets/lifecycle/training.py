@@ -1,0 +1,250 @@
+"""Feature to training set to model: the as-of join, ``fit``, and one MLflow run. The only caller of a project's ``fit``."""
+
+import importlib.metadata
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final, cast
+
+import dagster as dg
+import polars as pl
+
+from mlops_assets.keys import address, key, table
+from mlops_assets.lifecycle.assets import described, history, month_of, result
+from mlops_assets.lifecycle.checks import contract_of
+from mlops_assets.lifecycle.code import code_version, entry
+from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
+from mlops_assets.lifecycle.features import spec_hash, view_name
+from mlops_assets.lifecycle.tables import Fitted, TrainingRows
+from mlops_assets.partitions import end_of, shift
+from mlops_assets.specs import Log, ModelSpec, Months, Parts, TrainingData
+from resources.code import git_state, source
+from resources.errors import PlatformError
+from resources.feature_store.store import FeatureStore
+from resources.lake import Lake
+from resources.registry.identity import digest
+from resources.registry.releases import Releases
+from resources.registry.resource import Registry
+from resources.serving import scoring
+from resources.serving.lock import lock_hash
+from resources.tracking import Run, Tracking
+
+
+TABLES: Final = "tables"
+"""Metadata of a training set: version and content digests of every table that it was made of."""
+
+
+class NoRecord(PlatformError):
+    """A training set that does not say what it was made of."""
+
+    def __init__(self, where: str, month: str) -> None:
+        super().__init__(f"{where} {month} has no record of the tables behind it, so no model can be named after them. Materialize it again.")
+
+
+class NothingToFit(PlatformError):
+    """A training set that ends before the validation days begin."""
+
+    def __init__(self, spec: ModelSpec, cutoff: str, rows: int) -> None:
+        super().__init__(
+            f"{spec.name} {cutoff}: of {rows:,} examples none lies before the validation and held-out days ({spec.validation.days} + "
+            f"{spec.holdout.days} days). Nothing was fitted. Take a later cut-off, or shorten validation and holdout in the spec."
+        )
+
+
+class NotEnoughMonths(PlatformError):
+    """A cut-off before the model's first training window is full."""
+
+    def __init__(self, spec: ModelSpec, cutoff: str, have: int) -> None:
+        super().__init__(
+            f"{spec.name} trains on at least {spec.train_on.at_least} months since {spec.train_on.since}; up to {cutoff} there are {have}. "
+            "Nothing was written. Materialize a later cut-off, or lower train_on in the model's spec."
+        )
+
+
+def upstream(spec: ModelSpec) -> list[dg.AssetKey]:
+    """The tables that a training set is made of: its examples and its feature views."""
+    return [table(spec.examples.table), *(table(view.address, stage="feature") for view in spec.views)]
+
+
+def table_versions(lake: Lake, keys: Sequence[dg.AssetKey], *, until: str) -> dict[str, dict[str, Any]]:
+    """Version and content digests by month, up to ``until``, of each table: what a training set records of the data it read."""
+    return {
+        address(one): {
+            "version": lake.version(address(one)),
+            "digests": {month: digest for month, digest in sorted(lake.digests(address(one)).items()) if month <= until},
+        }
+        for one in keys
+    }
+
+
+def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> dict[str, dict[str, Any]]:
+    """The table versions that the training set of this partition was made of, as it recorded them: rows that landed since are not in it."""
+    found = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=training_set, asset_partitions=[context.partition_key]), limit=1
+    ).records
+    said = found[0].asset_materialization.metadata.get(TABLES) if found and found[0].asset_materialization else None
+    if said is None:
+        raise NoRecord(address(training_set), context.partition_key)
+    return cast("dict[str, dict[str, Any]]", said.value)
+
+
+def training_rows(
+    spec: ModelSpec, source: pl.DataFrame, *, cutoff: str, calendar: Months, store: FeatureStore, versions: Mapping[str, int]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Every example since ``train_on.since`` whose label is mature at the end of ``cutoff``, with its features; and how many labels are in which state."""
+    until = end_of(cutoff, calendar)
+    examples = spine(spec, source, calendar=calendar, until=until).filter(pl.col(EXAMPLE_MONTH) >= spec.train_on.since)
+    months = examples[EXAMPLE_MONTH].n_unique()
+    if months < spec.train_on.at_least:
+        raise NotEnoughMonths(spec, cutoff, months)
+    labelled = examples.join(labels(spec, source, until=until), on=ROW_ID, how="left", maintain_order="left")
+    states = dict(labelled.group_by("label_state").len().sort("label_state").iter_rows())
+    mature = labelled.filter(pl.col("label_state") == "mature").drop("label_state")
+    return store.historical(spec.name, mature, at=PREDICT_AT, versions=versions), states
+
+
+def split(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str) -> tuple[TrainingData, date]:
+    """Train and validation rows for ``fit``, and the first held-out day: the last ``holdout`` days of the cut-off month are nobody's to see."""
+    year, month = (int(part) for part in shift(cutoff, 1).split("-"))
+    held_out_from = date(year, month, 1) - spec.holdout
+    validation_from = held_out_from - spec.validation
+    data = TrainingData(
+        train=rows.filter(pl.col(DAY) < validation_from),
+        validation=rows.filter(pl.col(DAY).is_between(validation_from, held_out_from, closed="left")),
+        features=spec.feature_names,
+        seed=spec.seed,
+        label=LABEL,
+    )
+    if data.train.is_empty():
+        raise NothingToFit(spec, cutoff, rows.height)
+    return data, held_out_from
+
+
+def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str) -> dict[str, Any]:
+    """What a worker must know to serve these parts: entry point and its code, the types of a request, and rows with their answers."""
+    return {
+        "model": spec.name,
+        "task": spec.task,
+        "entry": entry(spec.score),
+        "code_hash": code_version(spec.score, package=package),
+        "features": scoring.signature(rows, spec.feature_names),
+        "probe": scoring.probe(entry(spec.score), parts, rows, spec.feature_names),
+    }
+
+
+def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping[str, Any], package: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides what a model is, and nothing else: equal identity, equal content hash, however it came."""
+    return {
+        "model": spec.name,
+        "cutoff": cutoff,
+        "trained_until": trained_until.isoformat(),
+        "seed": spec.seed,
+        "params": dict(params),
+        "tables": {name: one["digests"] for name, one in read.items()},
+        "views": {view_name(view): spec_hash(view, package=package) for view in spec.views},
+        "code": {"fit": code_version(spec.train, package=package), "score": code_version(spec.score, package=package)},
+        "lock": lock_hash(),
+    }
+
+
+def provenance(spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float) -> dict[str, Any]:
+    """How a model came about: covered by the ledger, never by the content hash."""
+    commit, dirty = git_state(source(package).parent) or (None, None)
+    return {
+        "dagster_run": dagster_run,
+        "mlflow_run": mlflow_run,
+        "git": {"commit": commit, "dirty": dirty},
+        "tables": {name: one["version"] for name, one in read.items()},
+        "platform": importlib.metadata.version("mlops-assets"),
+        "train_seconds": round(seconds, 3),
+        "owner": spec.owner,
+        "level": spec.level,
+        "licence": spec.licence,
+    }
+
+
+class Heard:
+    """The log that ``fit`` sees: passes on to MLflow, and keeps the settings, which are part of the model's identity."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.said: dict[str, object] = {}
+
+    def params(self, **params: object) -> None:
+        """Record settings of this fit."""
+        self.said |= params
+        self._log.params(**params)
+
+    def metric(self, name: str, value: float, *, step: int = 0) -> None:
+        """Record one point of a curve."""
+        self._log.metric(name, value, step=step)
+
+
+def fitted(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str, read: Mapping[str, Any], package: str, releases: Releases, run: Run, dagster_run: str) -> pl.DataFrame:  # noqa: PLR0913  one fit, each thing that it depends on named
+    """Fit, store the parts by content hash, and describe them in the MLflow run; the one row that names the result."""
+    data, trained_until = split(spec, rows, cutoff=cutoff)
+    began = time.monotonic()
+    heard = Heard(run.log)
+    parts = spec.train(data, heard)
+    seconds = time.monotonic() - began
+    record = {
+        "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, read=read, package=package, params=heard.said),
+        "provenance": provenance(spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds),
+    }
+    content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package))
+    for name, one in read.items():
+        run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
+    run.artifact("model", releases.path(spec.name, content_hash))
+    run.tags(content_hash=content_hash)
+    row = {"content_hash": content_hash, "mlflow_run_id": run.id, "cutoff": cutoff, "trained_until": trained_until, "rows": data.train.height + data.validation.height, "train_seconds": seconds}
+    return pl.DataFrame([row])
+
+
+def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The examples of a model up to a cut-off month, with features and mature labels."""
+    asset_key, contract = key("training_set", spec.name, "examples"), contract_of(TrainingRows, open=True)
+    source_key, view_keys = upstream(spec)[0], upstream(spec)[1:]
+
+    @dg.asset(
+        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "feast"}, cadence="monthly", contract=contract,
+                    description=f"Examples of {spec.name} since {spec.train_on.since} with features as known at prediction time, and mature labels."),
+        ins={"source": history(source_key)},
+        deps=view_keys,
+        partitions_def=partitions_def,
+    )  # fmt: skip
+    def examples(
+        context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore
+    ) -> dg.MaterializeResult[pl.DataFrame]:
+        read = table_versions(lake, upstream(spec), until=context.partition_key)
+        pinned = {name: one["version"] for name, one in read.items()}
+        rows, states = training_rows(spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned)
+        return result(asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}})
+
+    return examples
+
+
+def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The fitted parts of a model: kept by content hash, described in one MLflow run."""
+    asset_key, contract = key("model", spec.name, "parts"), contract_of(Fitted, open=True)
+
+    @dg.asset(
+        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "python"}, cadence="monthly", contract=contract,
+                    description=f"Fitted parts of {spec.name} in safe formats, by content hash; one MLflow run."),
+        ins={"examples": month_of(key("training_set", spec.name, "examples"))},
+        partitions_def=partitions_def,
+        code_version=code_version(spec.train, package=package)[:16],
+    )  # fmt: skip
+    def parts(
+        context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking
+    ) -> dg.MaterializeResult[pl.DataFrame]:
+        cutoff = context.partition_key
+        read = recorded(context, key("training_set", spec.name, "examples"))
+        about, tags = digest([read, spec.seed, code_version(spec.train, package=package)]), {"cutoff": cutoff, "dagster_run": context.run_id}
+        with tracking.run(f"{address(asset_key)} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
+            frame = fitted(
+                spec, examples.collect(), cutoff=cutoff, read=read, package=package, releases=registry.releases(), run=run, dagster_run=context.run_id
+            )
+        shown = frame.select("rows", "train_seconds", "content_hash").row(0, named=True)
+        return result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run)), **shown})
+
+    return parts

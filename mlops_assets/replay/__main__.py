@@ -1,0 +1,100 @@
+"""``python -m mlops_assets.replay``: replay the archive of a project, or show the result of a replay that is done."""
+
+import argparse
+import importlib
+import logging
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from mlops_assets.specs import Catalogue
+from resources.errors import PlatformError
+from resources.settings import Settings, be_quiet, hold_service
+
+INSTANCE: Final = Path(__file__).resolve().parents[2] / "deploy" / "embedded" / "dagster.yaml"
+
+
+class FolderHeld(PlatformError):
+    """Another replay works in the folder."""
+
+    def __init__(self, home: Path, holder: str) -> None:
+        super().__init__(f"{home} is held by another replay ({holder}), so this one did not start. Wait for it, stop it, or set MLOPS_HOME to another folder.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0 when the replay is complete, 1 with one clear sentence otherwise."""
+    options = _parser().parse_args(arguments)
+    be_quiet()
+    hold_service()
+    try:
+        _replay(options)
+    except PlatformError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> None:
+    module, _, name = options.catalogue.partition(":")
+    catalogue: Catalogue = getattr(importlib.import_module(module), name or "CATALOGUE")
+    home = Settings.from_environment().home
+    home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / "replay.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderHeld(home, (home / "replay.holder").read_text().strip()) from None
+    with lock:
+        import os
+
+        (home / "replay.holder").write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
+        _run(catalogue, options, home)
+
+
+def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
+    from mlops_assets.build import select
+    from mlops_assets.replay import summary
+    from mlops_assets.replay.daemon import opened
+    from mlops_assets.replay.months import Replay, finished, months_of_archive
+
+    months = months_of_archive(catalogue, until=options.until)
+    resources = select(Settings.from_environment(), project=catalogue.project)
+    with opened(_instance(home), module=options.definitions) as daemon:
+        if finished(daemon.instance, catalogue, months[-1]):
+            print(f"The replay up to {months[-1]} is complete in {home}; this is its result.\n")
+        else:
+            try:
+                Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, say=_say).run(months)
+            finally:
+                resources.serving.stop()
+        print(summary.story(daemon.instance, catalogue, resources, months))
+
+
+def _instance(home: Path) -> Path:
+    """The Dagster home, with its settings file."""
+    folder = home / "dagster"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(INSTANCE, folder / "dagster.yaml")
+    return folder
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mlops_assets.replay", description="Replay a project's archive with real ticks.")
+    parser.add_argument("--definitions", default="mlops_assets.definitions", help="module of the Dagster definitions (default: %(default)s)")
+    parser.add_argument("--catalogue", default="mlops_assets.flights.catalogue:CATALOGUE", help="where the catalogue is (default: %(default)s)")
+    parser.add_argument("--until", help="last month to replay, YYYY-MM (default: all)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""One Dagster daemon round at a time, in this process, at an instant of our choosing. The only holder of Dagster privates.
+
+Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns that test red.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.asset_daemon import AssetDaemon
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
+from dagster._daemon.sensor import execute_sensor_iteration
+
+from resources.errors import PlatformError
+
+IN_PROCESS: Final[Mapping[str, Any]] = {
+    "run_launcher": {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"},
+    "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+}
+"""What the replay changes of the instance that ``dagster dev`` opens later: runs execute here, one after the other."""
+
+
+class RunFailed(PlatformError):
+    """A run of the replay failed: the replay stops where it is."""
+
+    def __init__(self, run: dg.DagsterRun, reason: str) -> None:
+        what = ", ".join(sorted("/".join(key.path) for key in run.asset_selection or ())) or run.job_name
+        month = f" {run.tags['dagster/partition']}" if "dagster/partition" in run.tags else ""
+        super().__init__(f"{what}{month} failed, so the replay stopped.\n{reason}\nMend it and type the same command: it goes on from here.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """An opened instance and workspace."""
+
+    instance: dg.DagsterInstance
+    workspace: WorkspaceProcessContext
+    assets: AssetDaemon
+    logger: logging.Logger
+
+    def round(self, now: datetime) -> int:
+        """Evaluate automation and every sensor once, at ``now``; returns the number of runs that this started.
+
+        Raises:
+            RunFailed: a run that was started did not succeed.
+        """
+        before = self.instance.get_runs_count()
+        with freeze_time(now):
+            self.assets._run_iteration_impl(self.workspace, threadpool_executor=None, amp_tick_futures={}, debug_crash_flags={})  # noqa: SLF001
+            _drain(execute_sensor_iteration(self.workspace, self.logger, None, None))
+        self._raise_failures(before)
+        return self.instance.get_runs_count() - before
+
+    def last_tick(self) -> datetime | None:
+        """When a sensor was last evaluated: a round before that instant would evaluate none."""
+        states = self.instance.all_instigator_state()
+        ticks = [tick for state in states for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)]
+        return datetime.fromtimestamp(max(tick.timestamp for tick in ticks), tz=UTC) if ticks else None
+
+    def resume(self, now: datetime) -> int:
+        """Run again what a killed replay left unfinished; returns how many runs that was."""
+        cut_off = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]))
+        before = self.instance.get_runs_count()
+        with freeze_time(now):
+            for run in reversed(list(cut_off)):
+                self.instance.report_run_failed(run, "The process that executed this run ended.")
+                retry_run(self.instance.get_run_by_id(run.run_id) or run, self.workspace)
+        self._raise_failures(before)
+        return len(cut_off)
+
+    def _raise_failures(self, before: int) -> None:
+        new = self.instance.get_runs(limit=self.instance.get_runs_count() - before or None) if self.instance.get_runs_count() > before else []
+        for run in new:
+            if run.status == dg.DagsterRunStatus.FAILURE:
+                raise RunFailed(run, failure(self.instance, run.run_id))
+
+
+def failure(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why a run failed: the message of its first failed step's own error."""
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
+        data = record.event_log_entry.get_dagster_event().step_failure_data
+        error = data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return error.message.strip()
+    return "No step failed; look at the run in the UI."
+
+
+def _drain(ticks: Iterator[object]) -> None:
+    for error in ticks:
+        if error is not None and not isinstance(error, str):
+            raise PlatformError(f"A sensor failed: {error}")
+
+
+@contextlib.contextmanager
+def opened(home: Path, *, module: str) -> Iterator[Daemon]:
+    """A daemon on the instance in ``home`` for the code location ``module``.
+
+    The location carries the name that ``workspace.yaml`` gives it, its package's: cursors are kept under that name.
+    """
+    ref = InstanceRef.from_dir(str(home), overrides=dict(IN_PROCESS))
+    logger = logging.getLogger("mlops.replay")
+    loadable = LoadableTargetOrigin(module_name=module, working_directory=str(Path.cwd()))
+    target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
+    with dg.DagsterInstance.from_ref(ref) as instance, create_test_daemon_workspace_context(target, instance) as workspace:
+        yield Daemon(instance=instance, workspace=workspace, assets=AssetDaemon(settings={}, pre_sensor_interval_seconds=0), logger=logger)

@@ -1,0 +1,96 @@
+"""What time it is for data: the replay's clock in a file, or the wall. The wall clock of releases and tokens is not asked here."""
+
+import json
+from abc import abstractmethod
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from filelock import FileLock
+
+from resources.errors import PlatformError
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LOCK_TIMEOUT: Final = 30.0
+
+
+class NaiveInstant(PlatformError):
+    """An instant without a time zone."""
+
+    def __init__(self, instant: datetime) -> None:
+        super().__init__(f"{instant.isoformat()} has no time zone, so the data clock cannot be set to it. Pass an aware datetime, e.g. in UTC.")
+
+
+class UnreadableClock(PlatformError):
+    """The clock file does not hold an instant."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} does not hold the data clock's instant, so no row can be stamped. Restore the file from a backup, or write "
+            f'{{"now": "2013-04-01T04:00:00+00:00"}} with the end of the last month that was ingested.'
+        )
+
+
+class Clock(dg.ConfigurableResource):
+    """The data clock: stamps ``ingested_at``, judges age, maturity and cadence."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The instant up to which data is known, in UTC."""
+
+    @abstractmethod
+    def advance(self, to: datetime) -> datetime:
+        """Move on to an instant, never back; returns what now is."""
+
+
+class DataClock(Clock):
+    """A clock that stands still until ingestion advances it; the epoch before the first time. The file is replaced in one step."""
+
+    path: str
+
+    def now(self) -> datetime:
+        """The instant in the file.
+
+        Raises:
+            UnreadableClock: the file holds something else.
+        """
+        path = Path(self.path)
+        try:
+            instant = datetime.fromisoformat(json.loads(path.read_text())["now"])
+        except FileNotFoundError:
+            return EPOCH
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableClock(path) from error
+        if instant.tzinfo is None:
+            raise UnreadableClock(path)
+        return instant.astimezone(UTC)
+
+    def advance(self, to: datetime) -> datetime:
+        """Write the later of now and ``to``, under a lock: two ingestions at once leave the later one's end."""
+        if to.tzinfo is None:
+            raise NaiveInstant(to)
+        path = Path(self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT):
+            now = self.now()
+            if to <= now:
+                return now
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps({"now": to.astimezone(UTC).isoformat()}))
+            partial.replace(path)
+        return to.astimezone(UTC)
+
+
+class WallClock(Clock):
+    """The machine's clock: in production data is known when it is here."""
+
+    def now(self) -> datetime:
+        """This instant."""
+        return datetime.now(UTC)
+
+    def advance(self, to: datetime) -> datetime:
+        """Nobody moves the wall clock: checks ``to`` and returns this instant."""
+        if to.tzinfo is None:
+            raise NaiveInstant(to)
+        return self.now()

@@ -1,0 +1,62 @@
+"""The as-of join: for each example the feature row that held at its instant. Pure Polars; knows neither Feast nor the lake.
+
+A row holds from its instant on (inclusive), for at most ``ttl`` (inclusive), until the next row of its key. Of rows with the same key and
+instant the last one holds: last by ``tie``, then last in the frame. Null keys and null instants match nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+ROW: Final = "__row"
+FOUND: Final = "__found"
+AT: Final = "__at"
+SINCE: Final = "__since"
+INSTANT: Final = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a feature table say whose a row is (``keys``), from when it holds (``stamp``) and which one wins a tie."""
+
+    keys: tuple[str, ...]
+    stamp: str
+    tie: str | None = None
+
+    @property
+    def order(self) -> list[str]:
+        """The columns by which rows are sorted: the last one of a key holds."""
+        return [self.stamp] if self.tie is None else [self.stamp, self.tie]
+
+    def index(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keys, instant and position of the rows that can ever hold, sorted so that of each key the later holds."""
+        columns = dict.fromkeys([*self.keys, *self.order])
+        narrow = rows.select(*columns).with_row_index(FOUND).drop_nulls([*self.keys, self.stamp])
+        return narrow.sort(self.order, maintain_order=True).drop([self.tie] if self.tie else [])
+
+
+def holding(examples: pl.DataFrame, rows: pl.DataFrame, *, at: str, on: Mapping[str, str], columns: Columns, ttl: timedelta | None) -> pl.Series:
+    """For each example, in order, the position in ``rows`` of the row that held at ``at``, or null. ``on``: table key -> example column."""
+    named = [pl.col(on[key]).alias(key) for key in columns.keys]
+    left = examples.select(*named, pl.col(at).alias(AT)).with_row_index(ROW)
+    right = columns.index(rows).rename({columns.stamp: SINCE})
+    asking = left.drop_nulls().sort(AT, maintain_order=True)
+    found = asking.join_asof(right, left_on=AT, right_on=SINCE, by=list(columns.keys), strategy="backward", coalesce=False, check_sortedness=False)
+    if ttl:
+        found = found.with_columns(pl.when(pl.col(AT) - pl.col(SINCE) <= ttl).then(pl.col(FOUND)).alias(FOUND))
+    matchless = left.filter(pl.any_horizontal(pl.all().is_null())).select(ROW, pl.lit(None, dtype=found.schema[FOUND]).alias(FOUND))
+    return pl.concat([found.select(ROW, FOUND), matchless]).sort(ROW)[FOUND]
+
+
+def latest(rows: pl.DataFrame, *, columns: Columns) -> pl.DataFrame:
+    """The row of each key that holds after all of them, by key, with all columns of ``rows``."""
+    last = columns.index(rows).unique(subset=list(columns.keys), keep="last", maintain_order=True)
+    return rows[last[FOUND]].sort(list(columns.keys))
+
+
+def taken(rows: pl.DataFrame, positions: pl.Series, features: Sequence[str]) -> pl.DataFrame:
+    """The features of the rows at these positions; null where there is none. Types are the table's."""
+    return rows.select(pl.col(name).gather(positions) for name in features)

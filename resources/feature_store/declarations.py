@@ -1,0 +1,101 @@
+"""What the feature store is told: views over lake tables and services over views. Plain data; imports nothing heavy, does nothing."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal
+
+from resources.feature_store.refusals import BadDeclaration
+
+Dtype = Literal["string", "int64", "float64", "bool"]
+DTYPES: Final[tuple[Dtype, ...]] = ("string", "int64", "float64", "bool")
+KEY_DTYPES: Final[tuple[Dtype, ...]] = ("string", "int64")
+
+STAMP: Final = "event_timestamp"
+"""The column of a feature table that says from which instant its row holds."""
+MONTH: Final = "month"
+"""The partition column; of two rows with the same key and instant the one of the later month holds."""
+RESERVED: Final = frozenset({STAMP, MONTH, "status"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Features of one entity in one lake table.
+
+    ``keys`` identify a row; each is text unless ``key_types`` says ``int64``. ``ttl`` bounds the age of a ``compute`` view's row (inclusive);
+    a windowed view has none and says its longest ``window``, so that the online store knows for how long its last row can be trusted.
+    ``spec_hash`` is the caller's: it changes when the numbers may change.
+    """
+
+    name: str
+    entity: str
+    keys: tuple[str, ...]
+    address: str
+    features: Mapping[str, Dtype]
+    spec_hash: str
+    partitioned: bool = True
+    ttl: timedelta | None = None
+    window: timedelta | None = None
+    owner: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    feature_docs: Mapping[str, str] = field(default_factory=dict[str, str])
+    key_types: Mapping[str, Dtype] = field(default_factory=dict[str, Dtype])
+
+    def __post_init__(self) -> None:
+        if not self.keys or not self.features:
+            raise BadDeclaration(view=self.full_name, why="it needs at least one key and one feature")
+        if unfit := sorted(name for name in (*self.features, *self.keys) if "__" in name or name in RESERVED):
+            raise BadDeclaration(view=self.full_name, why=f"{', '.join(unfit)}: the platform uses these names, or names with two underscores")
+        if twice := sorted(set(self.keys) & set(self.features)):
+            raise BadDeclaration(view=self.full_name, why=f"{', '.join(twice)} is a key and a feature")
+        if odd := sorted({*self.features.values()} - {*DTYPES}) + sorted({self.key_type(key) for key in self.keys} - {*KEY_DTYPES}):
+            raise BadDeclaration(view=self.full_name, why=f"{', '.join(odd)} is no type of a feature ({', '.join(DTYPES)}) or key ({', '.join(KEY_DTYPES)})")
+
+    @property
+    def full_name(self) -> str:
+        """The name in Feast, and the prefix of the columns: ``entity_view``."""
+        return f"{self.entity}_{self.name}"
+
+    def key_type(self, key: str) -> Dtype:
+        """The type of one key column."""
+        return self.key_types.get(key, "string")
+
+    @property
+    def layout(self) -> str:
+        """Names what an online row holds; rows of another layout read as absent until they are written anew."""
+        return _digest({"spec": self.spec_hash, "keys": self.keys, "features": list(self.features.items())})
+
+    def fingerprint(self, uri: str) -> str:
+        """Changes when anything that the registry shows changes."""
+        return _digest({name: value for name, value in vars(self).items()} | {"uri": uri, "features": list(self.features.items())})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The views that a model joins, by their full names, in the order of its columns."""
+
+    name: str
+    views: tuple[str, ...]
+    owner: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def fingerprint(self, views: Mapping[str, str]) -> str:
+        """Changes when the service or the fingerprint of one of its views changes."""
+        return _digest(dict(vars(self)) | {"views": [(name, views[name]) for name in self.views]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What the registry holds after an ``apply``: the spec hash of every view, and the views and services that were written now."""
+
+    views: Mapping[str, str]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def _digest(value: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

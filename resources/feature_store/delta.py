@@ -1,0 +1,142 @@
+"""A Delta table as a Feast data source. Holds where the table is, never its rows; its class path is stored in every registry: do not move it."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from feast import RepoConfig, ValueType
+from feast.data_source import DataSource
+from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+
+from resources.feature_store.asof import Columns
+from resources.feature_store.declarations import STAMP
+from resources.feature_store.refusals import NoFeatureTable, UnfitTable
+
+CLASS_PATH: Final = "resources.feature_store.delta.DeltaSource"
+VALUE_TYPES: Final = {
+    "String": ValueType.STRING,
+    "Int64": ValueType.INT64,
+    "Float64": ValueType.DOUBLE,
+    "Boolean": ValueType.BOOL,
+    "Datetime": ValueType.UNIX_TIMESTAMP,
+}
+
+
+class DeltaSource(DataSource):
+    """A feature table: ``name`` is its lake address, ``uri`` where it lies, ``version`` an optional pin of its history.
+
+    Rows carry the instant from which they hold in ``timestamp_field``; they are created at that very instant, so there is no created column.
+    ``date_partition_column`` decides between rows of the same key and instant: the later partition wins.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        uri: str,
+        version: int | None = None,
+        timestamp_field: str = STAMP,
+        date_partition_column: str = "",
+        description: str = "",
+        tags: dict[str, str] | None = None,
+        owner: str = "",
+    ) -> None:
+        super().__init__(
+            name=name,
+            timestamp_field=timestamp_field,
+            date_partition_column=date_partition_column,
+            description=description,
+            tags=tags,
+            owner=owner,
+        )
+        self.uri = uri
+        self.version = version
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DeltaSource) and super().__eq__(other) and (self.uri, self.version) == (other.uri, other.version)
+
+    __hash__ = DataSource.__hash__
+
+    def source_type(self) -> int:
+        """What Feast calls sources that it does not know."""
+        return DataSourceProto.CUSTOM_SOURCE
+
+    @staticmethod
+    def from_proto(data_source: DataSourceProto) -> "DeltaSource":
+        """The source as the registry holds it."""
+        where = json.loads(data_source.custom_options.configuration)
+        return DeltaSource(
+            name=data_source.name,
+            uri=where["uri"],
+            version=where["version"],
+            timestamp_field=data_source.timestamp_field,
+            date_partition_column=data_source.date_partition_column,
+            description=data_source.description,
+            tags=dict(data_source.tags),
+            owner=data_source.owner,
+        )
+
+    def _to_proto_impl(self) -> DataSourceProto:
+        where = json.dumps({"uri": self.uri, "version": self.version}).encode()
+        return DataSourceProto(
+            name=self.name,
+            type=DataSourceProto.CUSTOM_SOURCE,
+            data_source_class_type=CLASS_PATH,
+            custom_options=DataSourceProto.CustomSourceOptions(configuration=where),
+            timestamp_field=self.timestamp_field,
+            date_partition_column=self.date_partition_column,
+            description=self.description,
+            tags=self.tags,
+            owner=self.owner,
+        )
+
+    def validate(self, config: RepoConfig) -> None:
+        """A view may be registered before its table is first written, so there is nothing to demand here."""
+
+    def get_table_query_string(self) -> str:
+        """Where the table lies."""
+        return self.uri
+
+    @staticmethod
+    def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
+        """Polars type name to Feast type."""
+        return lambda dtype: VALUE_TYPES[dtype.split("(")[0]]
+
+    def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
+        """The columns of the table now."""
+        return [(name, str(dtype)) for name, dtype in pl.scan_delta(self.opened(config)).collect_schema().items()]
+
+    def columns(self, keys: Iterable[str]) -> Columns:
+        """How the rows of this table are ordered."""
+        return Columns(keys=tuple(keys), stamp=self.timestamp_field, tie=self.date_partition_column or None)
+
+    def opened(self, config: RepoConfig) -> DeltaTable:
+        """The table at the version that ``config`` pins for it, else this source, else now.
+
+        Raises:
+            NoFeatureTable: it was never written, or not at that version.
+        """
+        store: Any = config.offline_store
+        version = store.versions.get(self.name, self.version)
+        try:
+            return DeltaTable(self.uri, version=version, storage_options=store.storage_options or None)
+        except DeltaError as error:
+            raise NoFeatureTable(address=self.name, uri=self.uri, version=version) from error
+
+    def rows(self, table: DeltaTable, *, keys: Iterable[str], features: Iterable[str], until: pl.Expr | None = None) -> pl.DataFrame:
+        """The columns that a join needs, and no others, of the rows whose instant is not after ``until``.
+
+        Raises:
+            UnfitTable: a column is missing.
+        """
+        scan = pl.scan_delta(table)
+        order = self.columns(keys)
+        needed = list(dict.fromkeys([*order.keys, *order.order, *features]))
+        has = scan.collect_schema().names()
+        if missing := [name for name in needed if name not in has]:
+            raise UnfitTable(address=self.name, missing=missing, has=has)
+        some = scan if until is None else scan.filter(pl.col(order.stamp) <= until)
+        return some.select(needed).collect()

@@ -1,0 +1,92 @@
+"""The errors of the feature store. Each takes data and says what, which, with what consequence, and what to do."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from resources.errors import PlatformError
+
+
+class FeatureStoreError(PlatformError):
+    """Root of what the feature store refuses."""
+
+
+class BadDeclaration(FeatureStoreError):
+    """A view or service that cannot mean anything."""
+
+    def __init__(self, *, view: str, why: str) -> None:
+        super().__init__(f"{view} cannot be a feature view or service: {why}. Nothing was registered. Mend the declaration.")
+
+
+class RefusedOfflineStore(FeatureStoreError):
+    """An offline store that is known to give wrong training rows, or not known to give right ones."""
+
+    def __init__(self, *, store: str, why: str, where: str) -> None:
+        super().__init__(
+            f"offline store {store!r} in {where} is refused: {why}. No features were read. "
+            "Use resources.feature_store.offline.PolarsOfflineStore, or pass tests/ports/test_offline_store.py with another first."
+        )
+
+
+class UnknownName(FeatureStoreError):
+    """A view or service that the registry does not have."""
+
+    def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
+        listed = ", ".join(sorted(known)) or "nothing"
+        super().__init__(f"{kind} {name} is not in the feature registry, which has {listed}. Materialize feature/<project>/registry, or mend the name.")
+
+
+class NoFeatureTable(FeatureStoreError):
+    """A registered view whose lake table was never written."""
+
+    def __init__(self, *, address: str, uri: str, version: int | None) -> None:
+        at = "" if version is None else f" at version {version}"
+        super().__init__(f"{address} has no lake table{at} at {uri}, so its features cannot be read. Materialize {address} first.")
+
+
+class UnfitTable(FeatureStoreError):
+    """A lake table without the columns that its view declares."""
+
+    def __init__(self, *, address: str, missing: Iterable[str], has: Iterable[str]) -> None:
+        super().__init__(
+            f"{address} lacks the columns {', '.join(missing)} of its view; it has {', '.join(has)}. "
+            f"No features were read. Materialize {address} again with the code that declares them."
+        )
+
+
+class UnfitExamples(FeatureStoreError):
+    """Examples that cannot be joined with features."""
+
+    def __init__(self, *, service: str, why: str) -> None:
+        super().__init__(f"the examples do not fit feature service {service}: {why}. No features were read. Give the column as the views have it.")
+
+
+class RowsChanged(FeatureStoreError):
+    """Retrieval gave back other rows than it was given."""
+
+    def __init__(self, *, service: str, rows: int, back: int) -> None:
+        super().__init__(
+            f"feature service {service} was asked for {rows:,} examples and gave {back:,} rows, or in another order. "
+            "Nothing of it was used. The offline store is broken: run tests/ports/test_offline_store.py."
+        )
+
+
+class NotThroughFeast(FeatureStoreError):
+    """A Feast operation that this platform does elsewhere."""
+
+    def __init__(self, *, what: str, instead: str) -> None:
+        super().__init__(f"{what} is not done through Feast here, and nothing was done. {instead}")
+
+
+class UnpackableType(FeatureStoreError):
+    """A feature type that an online row cannot hold."""
+
+    def __init__(self, *, view: str, features: Mapping[str, str]) -> None:
+        listed = ", ".join(f"{name} ({dtype})" for name, dtype in features.items())
+        super().__init__(f"{view} cannot be kept online: {listed}. Nothing was written. Use string, int64, float64 or bool.")
+
+
+class NaiveInstant(FeatureStoreError):
+    """A date and time that names no instant."""
+
+    def __init__(self, *, what: str, value: datetime) -> None:
+        super().__init__(f"{what}={value} has no time zone, so it names no instant. Nothing was done. Give an aware datetime.")

@@ -1,0 +1,164 @@
+"""The feature store as the platform uses it: a resource over Feast. Everything that Feast does badly is replaced behind its interfaces."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import polars as pl
+from filelock import FileLock
+from pydantic import field_validator
+
+from resources.feature_store import configuration, registration
+from resources.feature_store.asof import INSTANT, ROW
+from resources.feature_store.declarations import STAMP, Applied, Service, View
+from resources.feature_store.light import load_feast
+from resources.feature_store.refusals import NaiveInstant, RowsChanged, UnfitExamples
+from resources.lake import Lake
+
+if TYPE_CHECKING:
+    import feast
+
+LOCK: Final = "registry.lock"
+LOCK_SECONDS: Final = 120
+
+
+class FeatureStore(dg.ConfigurableResource):
+    """Registry, historical retrieval and online rows of one project.
+
+    ``home`` is the folder of ``feature_store.yaml``, ``registry.db`` and ``online.db``; ``feast -c <home>`` and ``feast ui`` work on it.
+    """
+
+    home: str
+    project: str
+    lake: Lake
+    registry_url: str = ""
+    offline_store: str = configuration.OFFLINE
+    storage_options: dict[str, str] = {}
+
+    @field_validator("offline_store")
+    @classmethod
+    def _trusted(cls, store: str) -> str:
+        return configuration.checked_offline(store, where="the feature store's settings")
+
+    def apply(self, views: Sequence[View], services: Sequence[Service]) -> Applied:
+        """Make the registry say exactly this, under a lock; what is equal is left untouched, what is gone is removed with its online rows.
+
+        Raises:
+            BadDeclaration: two views share a name, a service joins a view that is not declared.
+        """
+        uris = {view.address: self.lake.uri(view.address) for view in views}
+        with self._lock(), self._feast() as store:
+            return registration.register(store, views, services, uris)
+
+    def historical(
+        self, service: str, spine: pl.DataFrame, *, at: str = "predict_at", versions: Mapping[str, int] | None = None
+    ) -> pl.DataFrame:
+        """The spine with the features that held at ``at``: same rows, same order, same columns, then ``view__feature`` of each view.
+
+        ``versions`` pins lake tables by address, so that a training set can be made again.
+
+        Raises:
+            UnknownName: no such service. NoFeatureTable: a view's table was never written. UnfitExamples: a key is missing or of another type.
+            RowsChanged: other rows came back than went in.
+        """
+        with self._feast(versions=versions) as store:
+            found = registration.service_named(store, service)
+            keys = _keys(store, found)
+            asked = _asked(spine, keys, at=at, service=service)
+            job: Any = store.get_historical_features(
+                entity_df=asked,  # pyright: ignore[reportArgumentType]  # a Polars frame goes through untouched: tests/upstream
+                features=found,
+                full_feature_names=True,
+                filter_by_created_timestamp=True,
+            )
+            back: pl.DataFrame = job.to_polars()
+        if back.height != spine.height or not back[ROW].equals(asked[ROW]):
+            raise RowsChanged(service=service, rows=spine.height, back=back.height)
+        features = back.drop(asked.columns)
+        if twice := sorted(set(features.columns) & set(spine.columns)):
+            raise UnfitExamples(service=service, why=f"they have columns {', '.join(twice)} of their own")
+        return pl.concat([spine, features], how="horizontal")
+
+    def materialize(self, views: Sequence[str], *, until: datetime) -> dict[str, int]:
+        """Put each key's row that holds at ``until`` online; returns how many rows were new or newer, by view.
+
+        Raises:
+            UnknownName: no such view. NoFeatureTable: its table was never written. NaiveInstant: ``until`` has no time zone.
+        """
+        if until.tzinfo is None:
+            raise NaiveInstant(what="until", value=until)
+        with self._feast() as store:
+            from resources.feature_store import serving_rows
+
+            return {name: serving_rows.put(store, registration.view_named(store, name), until=until) for name in views}
+
+    def online(self, service: str, entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+        """The entities with ``view__feature`` columns and, for each view, ``view__status``: fresh, stale, ahead or absent at ``at``.
+
+        Only a fresh row's values are given: a stale one may have changed, one ahead of ``at`` was not known yet.
+
+        Raises:
+            UnknownName: no such service. UnfitExamples: a key is missing. NaiveInstant: ``at`` has no time zone.
+        """
+        if at.tzinfo is None:
+            raise NaiveInstant(what="at", value=at)
+        with self._feast() as store:
+            from resources.feature_store import serving_rows
+
+            found = registration.service_named(store, service)
+            _demand_keys(entities, _keys(store, found), service=service)
+            views = [registration.view_named(store, projection.name) for projection in found.feature_view_projections]
+            return pl.concat([entities, *(serving_rows.get(store, view, entities, at=at) for view in views)], how="horizontal")
+
+    @contextmanager
+    def _feast(self, *, versions: Mapping[str, int] | None = None) -> Iterator["feast.FeatureStore"]:
+        """A Feast store that read the registry just now."""
+        load_feast()
+        from feast import FeatureStore as Store
+        from feast import RepoConfig
+
+        home = Path(self.home).absolute()
+        said = configuration.settings(home, self.project, offline=self.offline_store, registry_url=self.registry_url)
+        if not (home / configuration.YAML).exists():
+            with self._lock():
+                configuration.write(home, said)
+        offline = {**said["offline_store"], "versions": dict(versions or {}), "storage_options": self.storage_options}
+        store = Store(config=RepoConfig(**{**said, "offline_store": offline}, repo_path=home))
+        try:
+            yield store
+        finally:
+            _close(store)
+
+    def _lock(self) -> FileLock:
+        home = Path(self.home)
+        home.mkdir(parents=True, exist_ok=True)
+        return FileLock(home / LOCK, timeout=LOCK_SECONDS, is_singleton=True)
+
+
+def _close(store: "feast.FeatureStore") -> None:
+    engine: Any = getattr(store.registry, "write_engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+def _keys(store: "feast.FeatureStore", service: "feast.FeatureService") -> dict[str, str]:
+    views = [registration.view_named(store, projection.name) for projection in service.feature_view_projections]
+    return {column.name: str(column.dtype) for view in views for column in view.entity_columns}
+
+
+def _demand_keys(examples: pl.DataFrame, keys: Mapping[str, str], *, service: str) -> None:
+    for key, dtype in keys.items():
+        if key not in examples.columns:
+            raise UnfitExamples(service=service, why=f"they lack the key {key}")
+        if str(examples.schema[key]) != dtype:
+            raise UnfitExamples(service=service, why=f"their key {key} is {examples.schema[key]}, the views have {dtype}")
+
+
+def _asked(spine: pl.DataFrame, keys: Mapping[str, str], *, at: str, service: str) -> pl.DataFrame:
+    _demand_keys(spine, keys, service=service)
+    if at not in spine.columns or not isinstance(dtype := spine.schema[at], pl.Datetime) or dtype.time_zone is None:
+        raise UnfitExamples(service=service, why=f"they need a column {at} of instants with a time zone")
+    return spine.select(*keys, pl.col(at).cast(INSTANT).alias(STAMP)).with_row_index(ROW)

@@ -1,0 +1,286 @@
+"""Where tables live: the ``Lake`` port and its Delta adapter. An address is an asset key with slashes, ``stage/noun/name``.
+
+Pure functions over rows are in ``resources.rows``; nothing here knows what a table means.
+"""
+
+import random
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from resources.lake_errors import (
+    LakeContended,
+    MonthMismatch,
+    NoSuchColumn,
+    NoSuchPartition,
+    NoSuchVersion,
+    NothingThere,
+    PartitioningDiffers,
+    TypeDiffers,
+    UntypedColumn,
+    storage_error,
+)
+from resources.lake_log import WHOLE, Commit, known_digests
+from resources.rows import INGESTED_AT, INSTANT, digest, merged, storable, unseen
+
+MONTH: Final = "month"
+ATTEMPTS: Final = 12
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """What a write left behind: the version of the table, and of the written partition the content digest and the row count."""
+
+    address: str
+    version: int
+    digest: str
+    rows: int
+    inserted: int
+
+
+class Lake(dg.ConfigurableResource):
+    """Tables by address, in versions; a table is whole or partitioned by the text column ``month``.
+
+    A write is there or not, whenever the process dies. An equal write makes no version. Two writers at once both end up in the table, or
+    the later one rewrites the same month.
+    """
+
+    @abstractmethod
+    def read(
+        self, address: str, *, columns: Sequence[str] | None = None, partitions: Sequence[str] | None = None, version: int | None = None
+    ) -> pl.LazyFrame:
+        """The rows of a table, or of some of its months, as of the latest or a given version. The order of rows is not promised.
+
+        Raises:
+            NothingThere, NoSuchPartition, NoSuchVersion, NoSuchColumn: what was asked for is not in the lake.
+        """
+
+    @abstractmethod
+    def exists(self, address: str) -> bool:
+        """Whether anything was ever written to the address."""
+
+    @abstractmethod
+    def replace(self, address: str, frame: pl.DataFrame, *, partition: str | None = None) -> Version:
+        """Make the month, or the whole table, hold exactly these rows."""
+
+    @abstractmethod
+    def merge(self, address: str, frame: pl.DataFrame, *, key: Sequence[str], partition: str | None, ingested_at: datetime) -> Version:
+        """Add the rows that say something new of their key, stamped ``ingested_at``; those that say nothing new are left out."""
+
+    @abstractmethod
+    def version(self, address: str) -> int:
+        """The number of the latest version."""
+
+    @abstractmethod
+    def digests(self, address: str, *, version: int | None = None) -> dict[str, str]:
+        """Content digest of every month that was ever written, in ascending order; of a whole table under ``""``."""
+
+    @abstractmethod
+    def uri(self, address: str) -> str:
+        """Where the table is, for people and for other readers of the format."""
+
+
+class DeltaLake(Lake):
+    """Delta tables under a folder or an object store: ``root="s3://bucket/lake"`` with ``storage_options`` is the same code.
+
+    One folder a table, ``root/stage/noun/name``.
+    """
+
+    root: str
+    storage_options: dict[str, str] = {}
+
+    def uri(self, address: str) -> str:
+        """Root and address."""
+        root = self.root if "://" in self.root else str(Path(self.root).absolute())
+        return f"{root.rstrip('/')}/{address}"
+
+    def exists(self, address: str) -> bool:
+        """Whether the address has a Delta log."""
+        return DeltaTable.is_deltatable(self.uri(address), storage_options=self.storage_options or None)
+
+    def read(
+        self, address: str, *, columns: Sequence[str] | None = None, partitions: Sequence[str] | None = None, version: int | None = None
+    ) -> pl.LazyFrame:
+        """A lazy scan of one snapshot; only the files of the months asked for are opened."""
+        table = self._existing(address, version)
+        rows = self._scan(table)
+        if partitions is not None:
+            present = self._digests(table)
+            if missing := sorted(set(partitions) - set(present)):
+                raise NoSuchPartition(address=address, missing=missing, present=list(present))
+            rows = rows.filter(pl.col(MONTH).is_in(list(partitions)))
+        if columns is None:
+            return rows
+        names = _columns(table)
+        if unknown := [name for name in columns if name not in names]:
+            raise NoSuchColumn(address=address, unknown=unknown, present=names)
+        return rows.select(columns)
+
+    def replace(self, address: str, frame: pl.DataFrame, *, partition: str | None = None) -> Version:
+        """One overwrite commit of the month, or of the table; none when the digest is that of the latest version."""
+        given = _placed(address, storable(frame), partition)
+
+        def attempt(table: DeltaTable | None) -> Version:
+            rows = _fitted(address, given, table, whole=partition is None)
+            content = digest(rows)
+            if table is not None and set(rows.columns) <= set(_columns(table)) and self._digests(table).get(partition or WHOLE) == content:
+                return Version(address=address, version=table.version(), digest=content, rows=rows.height, inserted=0)
+            number = self._commit(address, table, rows, partition=partition, content=content, append=False)
+            return Version(address=address, version=number, digest=content, rows=rows.height, inserted=rows.height)
+
+        return self._write(address, partition, attempt)
+
+    def merge(self, address: str, frame: pl.DataFrame, *, key: Sequence[str], partition: str | None, ingested_at: datetime) -> Version:
+        """One commit of the new rows; none when there are none. A key restated at the same instant replaces its statement."""
+        stamped = storable(frame).with_columns(pl.lit(ingested_at, INSTANT).alias(INGESTED_AT))
+        given = _placed(address, stamped, partition)
+
+        def attempt(table: DeltaTable | None) -> Version:
+            rows = _fitted(address, given, table, whole=False)
+            before = rows.clear() if table is None else self._partition(table, partition)
+            fresh = unseen(before, rows, key=key)
+            after = merged(before, fresh, key=key, ingested_at=ingested_at)
+            content = digest(after)
+            if table is not None and fresh.is_empty() and (partition or WHOLE) in self._digests(table):
+                return Version(address=address, version=table.version(), digest=content, rows=after.height, inserted=0)
+            append = table is not None and after.height == before.height + fresh.height
+            number = self._commit(address, table, fresh if append else after, partition=partition, content=content, append=append)
+            return Version(address=address, version=number, digest=content, rows=after.height, inserted=fresh.height)
+
+        return self._write(address, partition, attempt)
+
+    def version(self, address: str) -> int:
+        """The latest Delta version."""
+        return self._existing(address, None).version()
+
+    def digests(self, address: str, *, version: int | None = None) -> dict[str, str]:
+        """Folded from the commits; computed from the rows where somebody else wrote to the table."""
+        return self._digests(self._existing(address, version))
+
+    def _open(self, address: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri(address), storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
+        except (OSError, DeltaError) as error:
+            raise storage_error(address=address, uri=self.uri(address), error=error) from error
+
+    def _existing(self, address: str, version: int | None) -> DeltaTable:
+        table = self._open(address)
+        if table is None:
+            raise NothingThere(address=address, uri=self.uri(address))
+        if version is None or version == table.version():
+            return table
+        latest = table.version()
+        try:
+            table.load_as_version(version)
+        except DeltaError as error:
+            raise NoSuchVersion(address=address, version=version, latest=latest) from error
+        return table
+
+    def _scan(self, table: DeltaTable) -> pl.LazyFrame:
+        return pl.scan_delta(table, storage_options=self.storage_options or None)
+
+    def _partition(self, table: DeltaTable, partition: str | None) -> pl.DataFrame:
+        rows = self._scan(table)
+        return (rows if partition is None else rows.filter(pl.col(MONTH) == partition)).collect()
+
+    def _digests(self, table: DeltaTable) -> dict[str, str]:
+        found = known_digests(table)
+        if found is None:
+            rows = self._scan(table).collect()
+            found = {str(month): digest(part) for (month,), part in rows.group_by(MONTH)} if _partitioned(table) else {WHOLE: digest(rows)}
+        return dict(sorted(found.items()))
+
+    def _write(self, address: str, partition: str | None, attempt: Callable[[DeltaTable | None], Version]) -> Version:
+        pause = FIRST_PAUSE
+        for _ in range(ATTEMPTS):
+            table = self._open(address)
+            if table is not None and _partitioned(table) != (partition is not None):
+                raise PartitioningDiffers(address=address, partition=partition)
+            try:
+                return attempt(table)
+            except CommitFailedError:
+                time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter between two writers
+                pause = min(2 * pause, LONGEST_PAUSE)
+        raise LakeContended(address=address, partition=partition, attempts=ATTEMPTS)
+
+    def _commit(  # noqa: PLR0913 - one commit: where, on what, which rows, and how
+        self, address: str, table: DeltaTable | None, rows: pl.DataFrame, *, partition: str | None, content: str, append: bool
+    ) -> int:
+        base = -1 if table is None else table.version()
+        known = {} if table is None else self._digests(table)
+        commit = Commit(partition=partition or WHOLE, digest=content, base=base, known=known)
+        fence = Transaction(f"lake/{partition or WHOLE}", base + 1)
+        try:
+            write_deltalake(
+                self.uri(address) if table is None else table,
+                rows,
+                mode="append" if append else "overwrite",
+                predicate=None if append or partition is None else f"{MONTH} = '{partition}'",
+                partition_by=None if partition is None else [MONTH],
+                schema_mode="overwrite" if partition is None and not append else "merge",
+                storage_options=self.storage_options or None,
+                commit_properties=CommitProperties(
+                    custom_metadata=commit.metadata(), app_transactions=[fence], max_commit_retries=0 if table is None else None
+                ),
+            )
+        except CommitFailedError:
+            raise
+        except (OSError, DeltaError) as error:
+            raise storage_error(address=address, uri=self.uri(address), error=error) from error
+        return self._existing(address, None).version() if table is None else table.version()
+
+
+class LocalLake(DeltaLake):
+    """The embedded lake: Delta tables in a folder of this machine."""
+
+
+def _columns(table: DeltaTable) -> list[str]:
+    return [field.name for field in table.schema().fields]
+
+
+def _partitioned(table: DeltaTable) -> bool:
+    return bool(table.metadata().partition_columns)
+
+
+def _placed(address: str, frame: pl.DataFrame, partition: str | None) -> pl.DataFrame:
+    """The frame with the month of its partition, which it may not contradict."""
+    if partition is None:
+        return frame
+    if MONTH in frame.columns:
+        others = frame.filter(pl.col(MONTH).ne_missing(pl.lit(partition)))[MONTH].unique().sort().to_list()
+        if others:
+            raise MonthMismatch(address=address, partition=partition, others=others)
+    return frame.with_columns(pl.lit(partition, pl.String).alias(MONTH))
+
+
+def _fitted(address: str, frame: pl.DataFrame, table: DeltaTable | None, *, whole: bool) -> pl.DataFrame:
+    """The frame in the types that the table has; a type may widen, never change."""
+    schema = {} if table is None or whole else dict(pl.scan_delta(table).collect_schema())
+    changes: list[pl.Expr] = []
+    for name, dtype in frame.schema.items():
+        stored = schema.get(name, dtype)
+        if stored == pl.Null:
+            raise UntypedColumn(address=address, column=name)
+        if dtype not in {stored, pl.Null} and not _widens(dtype, stored):
+            raise TypeDiffers(address=address, column=name, stored=stored, given=dtype)
+        changes.append(pl.col(name).cast(stored))
+    return frame.with_columns(changes)
+
+
+def _widens(given: pl.DataType, stored: pl.DataType) -> bool:
+    if given.is_integer():
+        return stored.is_numeric() and not stored.is_decimal()
+    return given.is_float() and stored == pl.Float64

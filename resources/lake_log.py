@@ -1,0 +1,59 @@
+"""What a commit of ours says in the Delta log, and the content digests that follow from a log. Opens no data file."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from deltalake import DeltaTable
+
+WHOLE: Final = ""
+"""The partition name of a table that has none."""
+
+FIELD: Final = "mlops_lake"
+HARMLESS: Final = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMN", "CREATE TABLE"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """One write: its partition and digest, and all digests ``known`` at the version ``base`` on which the writer built.
+
+    Versions between base and commit are other writers' partitions; they tell their own digest.
+    """
+
+    partition: str
+    digest: str
+    base: int
+    known: Mapping[str, str]
+
+    def metadata(self) -> dict[str, str]:
+        """The commit's custom metadata."""
+        return {FIELD: json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))}
+
+
+def known_digests(table: DeltaTable) -> dict[str, str] | None:
+    """Digest of each partition at the table's version; None when somebody else's write makes the log silent on it."""
+    limit = 4
+    while True:
+        commits = table.history(limit)
+        complete = len(commits) < limit or not commits or commits[-1]["version"] == 0
+        found, told = _fold(commits)
+        if told or complete:
+            return found
+        limit *= 8
+
+
+def _fold(commits: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str] | None, bool]:
+    """Newest first: what the commits say until the base of the newest of ours, and whether that base was reached."""
+    newer: dict[str, str] = {}
+    newest: Commit | None = None
+    for entry in commits:
+        if newest is not None and entry["version"] <= newest.base:
+            return {**newest.known, **newer}, True
+        if FIELD in entry:
+            commit = Commit(**json.loads(entry[FIELD]))
+            newest = newest or commit
+            newer.setdefault(commit.partition, commit.digest)
+        elif entry.get("operation") not in HARMLESS:
+            return None, True
+    return None if newest is None else {**newest.known, **newer}, False

@@ -1,0 +1,196 @@
+"""Which columns moved: effect sizes against the same weekdays, judged against the column's own history. Pure; the verdict decides, no picture does.
+
+Data that is fine moves all the time, so neither p-values nor a fixed bound can tell drift. A day is compared with the same weekday of the previous
+four weeks, and the distance is an alarm when it is far above the distances that this column showed lately (robust z on the log scale above 4) and
+large enough to matter. The distance to the training set is given as a trend; it never alarms.
+
+No later day is compared with a day in alarm. Its distance stays among the column's own, whose median bears it: left out there as well, columns with
+a season or many zeros narrow down to their calmest days and alarm without end (non-weather columns of the 2013 flights: alarms on 9 of 275 days
+this way, eight of them holidays; 34 with neither that nor a least effect).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from resources.monitors.frames import MONITOR, Verdict
+from resources.monitors.profiles import Reference
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+LAGS: Final = (7, 14, 21, 28)
+MIN_SAME_WEEKDAYS: Final = 2
+HISTORY: Final = 56
+MIN_HISTORY: Final = 8
+MIN_ROWS: Final = 500
+ALARM: Final = 4.0
+LEAST: Final[Mapping[str, float]] = {"effect": 0.05, "null_effect": 0.005}
+_LOG_FLOOR: Final = 0.003
+_SPREAD_FLOOR: Final = 0.25
+_TO_SD: Final = 1.4826
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnDrift:
+    """One column over a stretch of days."""
+
+    column: str
+    alarms: int
+    effect: float | None
+    first: date | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """What the input monitor says of a stretch of days."""
+
+    verdict: Verdict
+    alarms: int
+    judged: int
+    columns: tuple[ColumnDrift, ...]
+    sentence: str
+
+
+def drift(profiles: pl.DataFrame, *, reference: Reference, since: date | None = None) -> pl.DataFrame:
+    """The rows of ``profiles`` (form PROFILE, history first) with their verdicts, in the form MONITOR, from ``since`` on.
+
+    Rows of another reference are not comparable and are left out: history begins again with new bins.
+    """
+    mine = profiles.filter(pl.col("reference") == reference.id).unique(["day", "column"], keep="last", maintain_order=True).sort("day")
+    if mine.is_empty():
+        return pl.DataFrame(schema=dict(MONITOR))
+    start: date = mine["day"].min()  # pyright: ignore[reportAssignmentType]  # the day column is a Date and not empty
+    at = (mine["day"] - start).dt.total_days().to_numpy()
+    names = {name: place for place, name in enumerate(reference.columns)}
+    which = mine["column"].replace_strict(names, return_dtype=pl.Int64).to_numpy()
+    grid = _Grid.of(mine, reference, at=at, which=which)
+    found = _judge(grid)
+    return (
+        mine.with_columns(pl.Series(name, values[at, which]).fill_nan(None) for name, values in found.numbers.items())
+        .with_columns(pl.Series("verdict", found.verdict[at, which]), evidence=pl.lit(None, dtype=pl.Float64))
+        .filter(pl.col("day") >= (since or start))
+        .select(pl.col(name).cast(dtype) for name, dtype in MONITOR.items())
+    )
+
+
+def summary(monitor: pl.DataFrame) -> Drift:
+    """What a stretch of MONITOR rows says: alarmed column-days and the columns, most drifted first (days in alarm, then effect)."""
+    inputs = monitor.filter(pl.col("verdict").is_in(["ok", "drift", "not enough history"]))
+    grouped = inputs.group_by("column", maintain_order=True).agg(
+        alarms=(pl.col("verdict") == "drift").sum().cast(pl.Int64),
+        effect=pl.max_horizontal("effect", "null_effect").mean(),
+        first=pl.col("day").filter(pl.col("verdict") == "drift").min(),
+    )
+    ordered = grouped.sort(["alarms", "effect", "column"], descending=[True, True, False], nulls_last=True)
+    columns = tuple(ColumnDrift(**row) for row in ordered.iter_rows(named=True))
+    judged = inputs.filter(pl.col("verdict") != "not enough history").height
+    alarms = sum(column.alarms for column in columns)
+    verdict: Verdict = "drift" if alarms else "ok" if judged else "not enough history"
+    return Drift(verdict=verdict, alarms=alarms, judged=judged, columns=columns, sentence=_sentence(columns, alarms=alarms, judged=judged))
+
+
+def robust_z(now: Floats, history: Floats) -> Floats:
+    """How far ``now`` (columns) lies above ``history`` (windows x columns, NaN left out), on the log scale in robust standard deviations."""
+    logs = np.log(history + _LOG_FLOOR)
+    middle = _median(logs)
+    spread = np.maximum(_TO_SD * _median(np.abs(logs - middle)), _SPREAD_FLOOR)
+    return (np.log(now + _LOG_FLOOR) - middle) / spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """Profiles as arrays over (day, column), bins last and padded with zeros."""
+
+    rows: Floats
+    nulls: Floats
+    counts: Floats
+    numeric: Bools
+    training: Floats
+
+    @classmethod
+    def of(cls, profiles: pl.DataFrame, reference: Reference, *, at: npt.NDArray[np.int64], which: npt.NDArray[np.int64]) -> _Grid:
+        columns = list(reference.columns.values())
+        width = max(column.size for column in columns)
+        shape = (int(at.max()) + 1, len(columns))
+        rows, nulls, counts = np.zeros(shape), np.zeros(shape), np.zeros((*shape, width))
+        rows[at, which], nulls[at, which] = profiles["rows"].to_numpy(), profiles["nulls"].to_numpy()
+        lengths = profiles["counts"].list.len().cast(pl.Int64).to_numpy()
+        line = np.repeat(np.arange(len(lengths)), lengths)
+        inside = np.arange(len(line)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        counts[at[line], which[line], inside] = profiles["counts"].explode().to_numpy()
+        training = np.array([[*column.counts, *([0] * (width - column.size))] for column in columns], dtype=np.float64)
+        return cls(rows=rows, nulls=nulls, counts=counts, numeric=np.array([column.kind == "number" for column in columns]), training=training)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    numbers: Mapping[str, Floats]
+    verdict: npt.NDArray[np.object_]
+
+
+def _judge(grid: _Grid) -> _Judged:
+    shape = grid.rows.shape
+    numbers = {name: np.full(shape, np.nan) for name in ("effect", "z", "null_effect", "null_z", "from_training")}
+    usable = grid.rows >= MIN_ROWS
+    verdict = np.full(shape, "not enough history", dtype=object)
+    for day in range(shape[0]):
+        numbers["from_training"][day] = np.where(usable[day], _effect(grid.counts[day], grid.training, grid.numeric), np.nan)
+        numbers["effect"][day], numbers["null_effect"][day] = _against_weekdays(grid, day, usable)
+        known, alarm = np.zeros(shape[1], dtype=bool), np.zeros(shape[1], dtype=bool)
+        for effect, z in (("effect", "z"), ("null_effect", "null_z")):
+            history = numbers[effect][max(0, day - HISTORY) : day]
+            enough = ((~np.isnan(history)).sum(axis=0) >= MIN_HISTORY) & ~np.isnan(numbers[effect][day])
+            numbers[z][day, enough] = robust_z(numbers[effect][day, enough], history[:, enough])
+            known |= enough
+            alarm |= (np.nan_to_num(numbers[z][day]) > ALARM) & (np.nan_to_num(numbers[effect][day]) >= LEAST[effect])
+        verdict[day, known] = "ok"
+        verdict[day, alarm] = "drift"
+        usable[day] &= ~alarm
+    return _Judged(numbers=numbers, verdict=verdict)
+
+
+def _against_weekdays(grid: _Grid, day: int, usable: Bools) -> tuple[Floats, Floats]:
+    past = [day - lag for lag in LAGS if day >= lag]
+    if not past:
+        return np.full(grid.rows.shape[1], np.nan), np.full(grid.rows.shape[1], np.nan)
+    kept = usable[past]
+    ready = usable[day] & (kept.sum(axis=0) >= MIN_SAME_WEEKDAYS)
+    before = (grid.counts[past] * kept[:, :, None]).sum(axis=0)
+    effect = np.where(ready, _effect(grid.counts[day], before, grid.numeric), np.nan)
+    rows, nulls = (grid.rows[past] * kept).sum(axis=0), (grid.nulls[past] * kept).sum(axis=0)
+    change = np.abs(grid.nulls[day] / np.maximum(grid.rows[day], 1) - nulls / np.maximum(rows, 1))
+    return effect, np.where(ready, change, np.nan)
+
+
+def _effect(now: Floats, before: Floats, numeric: Bools) -> Floats:
+    """KS for numbers, total variation for categories; NaN where either side is empty."""
+    here, there = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    gap = now / np.maximum(here, 1) - before / np.maximum(there, 1)
+    distance = np.where(numeric, np.abs(np.cumsum(gap, axis=1)).max(axis=1), 0.5 * np.abs(gap).sum(axis=1))
+    return np.where((here[:, 0] > 0) & (there[:, 0] > 0), distance, np.nan)
+
+
+def _median(values: Floats) -> Floats:
+    """Median over the first axis, NaN left out; every column has at least one number."""
+    ordered = np.sort(values, axis=0)
+    count = (~np.isnan(values)).sum(axis=0)
+    column = np.arange(values.shape[1])
+    return 0.5 * (ordered[(count - 1) // 2, column] + ordered[count // 2, column])
+
+
+def _sentence(columns: tuple[ColumnDrift, ...], *, alarms: int, judged: int) -> str:
+    if not judged:
+        return f"Not enough history to judge: a day needs {MIN_ROWS} rows and {MIN_HISTORY} earlier days of its kind."
+    if not alarms:
+        return f"No drift in {judged:,} column-days."
+    moved = [f"{column.column} ({column.alarms})" for column in columns if column.alarms]
+    more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
+    return f"Drift in {alarms:,} of {judged:,} column-days: {', '.join(moved[:5])}{more}."

@@ -1,0 +1,155 @@
+"""Whether a live model still performs: daily losses once labels are mature, and a sequential test that may be looked at every day. Pure.
+
+The test is an e-detector on daily mean losses: evidence against "the mean loss is at most the bound" grows by a fair bet each day, so that under no
+change an alarm comes once in 1,000 days on average however often one looks. Row-level tests alarm always: the rows of a day are not independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Self
+
+import numpy as np
+import polars as pl
+
+from resources.monitors.frames import MONITOR, Task, Verdict
+from resources.monitors.metrics import MIN_DAYS, scored, student
+
+PERFORMANCE: Final = "performance"
+"""Name of the monitor's row that judges the model."""
+
+LOSS: Final[dict[Task, str]] = {"classification": "brier", "regression": "absolute error"}
+COMPLETE: Final = 0.95
+MIN_JUDGED: Final = 7
+RUN_LENGTH: Final = 1000.0
+"""Days to a false alarm, on average at least."""
+LEAST_RISE: Final = 0.05
+_STAKES: Final = (0.1, 0.25, 0.5, 0.9)
+_UPPER: Final = 0.90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Daily losses of the version on days that it was not trained on, as mean and spread."""
+
+    mean: float
+    sd: float
+    days: int
+
+    @classmethod
+    def of(cls, losses: pl.DataFrame) -> Self | None:
+        """The baseline in a frame of ``daily_losses``; none when fewer than 3 days have a loss."""
+        values = losses["loss"].drop_nulls().to_numpy()
+        if len(values) < MIN_DAYS:
+            return None
+        return cls(mean=float(values.mean()), sd=float(values.std(ddof=1)), days=len(values))
+
+    @property
+    def bound(self) -> float:
+        """What the mean loss does not exceed unless performance fell: the upper 95 % limit of the mean, at least 5 % above it."""
+        error = student(_UPPER, freedom=self.days - 1) * self.sd / float(np.sqrt(self.days))
+        return max(self.mean + error, self.mean * (1 + LEAST_RISE), float(np.finfo(np.float64).tiny))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """What the performance monitor says: the verdict, the first day it fired, and one MONITOR row a day."""
+
+    verdict: Verdict
+    fired: date | None
+    evidence: float
+    judged: int
+    loss: float | None
+    rows: pl.DataFrame
+    sentence: str
+
+
+def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
+    """One row a day: predictions, labelled and settled ones, completeness, and the mean loss (Brier score or absolute error).
+
+    ``frame`` holds ``day``, ``prediction``, ``label`` (null until mature) and, where some labels never come, ``settled``: true for these too.
+    """
+    settled = pl.col("settled") if "settled" in frame.columns else pl.col("label").is_not_null()
+    known = frame.filter(pl.col("label").is_not_null())
+    scored(known, task=task)
+    error = pl.col("prediction").cast(pl.Float64) - pl.col("label").cast(pl.Float64)
+    loss = error.pow(2) if task == "classification" else error.abs()
+    return (
+        frame.group_by("day", maintain_order=True)
+        .agg(rows=pl.len().cast(pl.Int64), labelled=pl.col("label").count().cast(pl.Int64), settled=settled.sum().cast(pl.Int64), loss=loss.mean())
+        .with_columns(completeness=pl.col("settled") / pl.col("rows"))
+        .select("day", "rows", "labelled", "settled", "completeness", "loss")
+        .sort("day")
+    )
+
+
+def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date | None = None) -> Performance:
+    """Judge a version by its ``daily_losses`` since it went live (or since its last alarm was answered).
+
+    A day counts once 95 % of its labels are settled. Evidence gathers over all days given and starts anew after an alarm; verdict, ``fired`` and
+    ``rows`` speak of the days from ``since`` on. Fewer than 7 judged days are "not enough labels", unless the alarm comes earlier.
+    """
+    ordered = losses.sort("day")
+    complete = ordered.select(((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).alias("complete"))["complete"].to_list()
+    bound = baseline.bound if baseline is not None else None
+    stakes = np.array(_STAKES)
+    grown, judged = np.zeros(len(stakes)), 0
+    evidence: list[float | None] = []
+    verdicts: list[Verdict] = []
+    for value, ready in zip(ordered["loss"].to_list(), complete, strict=True):
+        if not ready or bound is None:
+            evidence.append(None)
+            verdicts.append("not enough labels")
+            continue
+        judged += 1
+        grown = (1 + grown) * (1 + stakes * (value / bound - 1))
+        evidence.append(float(grown.mean()))
+        fell = evidence[-1] >= RUN_LENGTH
+        verdicts.append("fell" if fell else "ok" if judged >= MIN_JUDGED else "not enough labels")
+        grown = np.zeros(len(stakes)) if fell else grown
+    rows = _rows(ordered, baseline=baseline, evidence=evidence, verdicts=verdicts)
+    return _verdict(rows if since is None else rows.filter(pl.col("day") >= since), judged=judged, baseline=baseline)
+
+
+def _rows(losses: pl.DataFrame, *, baseline: Baseline | None, evidence: list[float | None], verdicts: list[Verdict]) -> pl.DataFrame:
+    excess = pl.col("loss") / baseline.mean - 1 if baseline is not None and baseline.mean > 0 else pl.lit(None)
+    content = losses.select(
+        "day",
+        "rows",
+        pl.lit(PERFORMANCE).alias("column"),
+        (pl.col("rows") - pl.col("settled")).alias("nulls"),
+        pl.col("loss").alias("mean"),
+        excess.alias("effect"),
+        pl.Series("evidence", evidence, dtype=pl.Float64),
+        pl.Series("verdict", verdicts, dtype=pl.String),
+    )
+    return content.select(
+        (pl.col(name) if name in content.columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in MONITOR.items()
+    )
+
+
+def _verdict(rows: pl.DataFrame, *, judged: int, baseline: Baseline | None) -> Performance:
+    fell = rows.filter(pl.col("verdict") == "fell")
+    fired: date | None = fell["day"].min() if fell.height else None  # pyright: ignore[reportAssignmentType]  # the day column is a Date
+    verdict: Verdict = "fell" if fired else "ok" if judged >= MIN_JUDGED and "ok" in rows["verdict"] else "not enough labels"
+    seen = rows["evidence"].drop_nulls()
+    losses = rows.filter(pl.col("evidence").is_not_null())["mean"]
+    return Performance(
+        verdict=verdict,
+        fired=fired,
+        evidence=float(seen[-1]) if len(seen) else 0.0,
+        judged=len(seen),
+        loss=float(losses.to_numpy().mean()) if len(losses) else None,
+        rows=rows,
+        sentence=_sentence(verdict, fired=fired, judged=len(seen), losses=losses, baseline=baseline),
+    )
+
+
+def _sentence(verdict: Verdict, *, fired: date | None, judged: int, losses: pl.Series, baseline: Baseline | None) -> str:
+    if baseline is None:
+        return f"Not enough labels to judge: the evaluation has fewer than {MIN_DAYS} days with a loss to compare with."
+    if verdict == "not enough labels":
+        return f"Not enough labels to judge: {judged} of {MIN_JUDGED} days have {COMPLETE:.0%} of their labels settled."
+    said = f"daily loss {losses.to_numpy().mean():.4g} over {judged} days, {baseline.mean:.4g} in the evaluation"
+    return f"Performance fell on {fired:%Y-%m-%d}: {said}." if fired else f"Performance holds: {said}."

@@ -1,0 +1,176 @@
+"""Pages for people: an Evidently report of a small named sample, and the index of reports. Renders; the verdicts are made elsewhere.
+
+Evidently is imported here and nowhere else, inside the function (7-11 s). It reads a column wrongly or drops it in silence unless it gets a complete
+definition and plain numpy types, and one all-null column ends the whole report: both are taken care of here.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from resources.errors import PlatformError
+from resources.monitors.frames import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_COLUMNS: Final = 12
+MISSING: Final = "(missing)"
+_FIXED: Final = ("prediction", "label")
+
+
+class NothingToReport(PlatformError):
+    """A report without rows or without columns."""
+
+    def __init__(self, *, title: str, reference: int, current: int, columns: int) -> None:
+        """``reference`` and ``current`` rows with ``columns`` usable columns."""
+        super().__init__(
+            f"{title}: no report can be drawn of {reference:,} reference rows, {current:,} current rows and {columns} columns with values in both. "
+            "The verdicts in the monitor table do not need it."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRow:
+    """One line of the index: whose report, what the monitor said, and the file, relative to the index."""
+
+    month: str
+    model: str
+    verdict: str
+    detail: str = ""
+    link: str | None = None
+
+
+def write_report(
+    path: Path, *, reference: pl.DataFrame, current: pl.DataFrame, columns: Sequence[str], title: str, task: Task, seed: int, sample: int = 2000
+) -> None:
+    """Write the Evidently page of at most 12 ``columns`` and ``sample`` rows of each side; the page says that it is a sample.
+
+    Columns that hold no value on either side are left out and named. ``prediction`` joins them where both sides have it. ``label`` adds the task's
+    metrics.
+    """
+    wanted = list(dict.fromkeys([*columns[:MOST_COLUMNS]]))
+    usable = [name for name in wanted if reference[name].drop_nulls().len() and current[name].drop_nulls().len()]
+    if not usable:
+        raise NothingToReport(title=title, reference=reference.height, current=current.height, columns=len(usable))
+    scored = all(name in side.columns and side[name].drop_nulls().len() for name in _FIXED for side in (reference, current))
+    extra = [name for name in (_FIXED if scored else ()) if name not in usable]
+    kinds = {name: _numeric(reference[name], current[name]) for name in usable}
+    sides = [_sampled(side.select([*usable, *extra]), sample=sample, seed=seed, labelled=scored) for side in (reference, current)]
+    note = _note(sides, whole=(reference, current), shown=usable, left_out=[name for name in wanted if name not in usable], seed=seed)
+    write_text_atomic(path, _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds, task=task if scored else None, title=title, note=note))
+
+
+def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
+    """A page that lists reports, newest month first; it needs nothing but itself."""
+    ordered = sorted(rows, key=lambda row: (row.month, row.model), reverse=True)
+    body = "\n".join(_index_row(row) for row in ordered) or "<tr><td colspan=5>No report yet.</td></tr>"
+    head = "".join(f"<th>{name}</th>" for name in ("month", "model", "verdict", "what was seen", "report"))
+    return _PAGE.format(title=html.escape(title), head=head, body=body)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None, title: str, note: str) -> str:
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report
+        from evidently.presets import ClassificationPreset, DataDriftPreset, RegressionPreset
+
+        classification = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=1)]
+        definition = DataDefinition(
+            numerical_columns=[name for name, numeric in kinds.items() if numeric] + (["prediction"] if task and "prediction" not in kinds else []),
+            categorical_columns=[name for name, numeric in kinds.items() if not numeric],
+            text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[],
+            classification=classification if task == "classification" else None,
+            regression=[Regression(target="label", prediction="prediction")] if task == "regression" else None,
+        )  # fmt: skip
+        metrics: list[Any] = [DataDriftPreset(columns=list(kinds))]
+        metrics += [{"classification": ClassificationPreset, "regression": RegressionPreset}[task]()] if task else []
+        reference, current = (Dataset.from_pandas(side, definition) for side in sides)
+        page = Report(metrics).run(current, reference).get_html_str(as_iframe=False)
+    return page.replace("<body>", f"<body>{_NOTE.format(title=html.escape(title), note=html.escape(note))}", 1)
+
+
+def _numeric(reference: pl.Series, current: pl.Series) -> bool:
+    return reference.dtype.is_numeric() and current.dtype.is_numeric()
+
+
+def _sampled(side: pl.DataFrame, *, sample: int, seed: int, labelled: bool) -> pl.DataFrame:
+    known = side.drop_nulls(list(_FIXED)) if labelled else side
+    if known.height <= sample:
+        return known
+    chosen = np.random.default_rng(seed).choice(known.height, size=sample, replace=False)
+    return known[np.sort(chosen)]
+
+
+def _plain(side: pl.DataFrame, *, kinds: dict[str, bool]) -> pd.DataFrame:
+    import pandas as pd
+
+    def values(name: str) -> npt.NDArray[Any]:
+        if not kinds.get(name, True):
+            return np.array(side[name].cast(pl.String).fill_null(MISSING).to_list(), dtype=object)
+        numbers = side[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+
+    return pd.DataFrame({name: values(name) for name in side.columns})
+
+
+def _note(
+    sides: Sequence[pl.DataFrame], *, whole: tuple[pl.DataFrame, pl.DataFrame], shown: Sequence[str], left_out: Sequence[str], seed: int
+) -> str:
+    sizes = [f"{side.height:,} of {everything.height:,}" for side, everything in zip(sides, whole, strict=True)]
+    without = f" Without values, so not shown: {', '.join(left_out)}." if left_out else ""
+    return (
+        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) in {len(shown)} columns.{without} "
+        "Its drift flags are Evidently's own and decide nothing; the verdict is made of all rows and stands in the monitor table."
+    )
+
+
+def _index_row(row: IndexRow) -> str:
+    cells = [html.escape(text) for text in (row.month, row.model, row.verdict, row.detail)]
+    link = f"<a href='{html.escape(quote(row.link), quote=True)}'>open</a>" if row.link else "none"
+    kind = "good" if row.verdict == "ok" else "bad" if row.verdict in {"drift", "fell"} else "open"
+    return f"<tr><td>{cells[0]}</td><td>{cells[1]}</td><td class={kind}>{cells[2]}</td><td>{cells[3]}</td><td>{link}</td></tr>"
+
+
+_NOTE: Final = "<div style='font:14px sans-serif;padding:12px 24px;background:#fff8e1;color:#333'><b>{title}</b><br>{note}</div>"
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #8884; vertical-align: top }}
+.good {{ color: seagreen }} .bad {{ color: crimson; font-weight: 600 }} .open {{ color: gray }}
+</style></head><body><h1>{title}</h1>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table></body></html>
+"""

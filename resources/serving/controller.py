@@ -1,0 +1,340 @@
+"""Starts, finds, replaces and stops the service of a project; asks it for predictions. The service itself runs in a process of its own."""
+
+import contextlib
+import http.client
+import json
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from resources.errors import PlatformError
+from resources.serving.bundle import Bundle, bundle
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, Endpoint, hold, hold_for_ever, release, start_time
+from resources.serving.routes import Declaration, Route
+from resources.settings import child_environment
+
+LAUNCH: Final = Path(__file__).with_name("launch.py")
+START_SECONDS: Final = 180.0
+STOP_SECONDS: Final = 12.0
+LOOK_SECONDS: Final = 0.1
+CALL_SECONDS: Final = 60.0
+LOOK_TIMEOUT: Final = 5.0
+RECORD: Final = "run.json"
+KEPT_RUNS: Final = 5
+LOG_LINES: Final = 15
+LOCK_SECONDS: Final = 300.0
+THREADS: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+"""One thread a worker: predictions do not depend on the machine, and one row is faster without a team of threads."""
+
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Calls our own process: a proxy of the environment has no part in it."""
+
+_CHILDREN: Final[dict[int, "subprocess.Popen[bytes]"]] = {}
+"""Services that this process started, by pid: a child has to be waited for by its parent."""
+
+
+class ServiceFailed(PlatformError):
+    """The service process ended, or did not get ready in time."""
+
+    def __init__(self, *, project: str, what: str, log: Path) -> None:
+        tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:]) if log.exists() else "(no log)"
+        super().__init__(
+            f"The service of {project} {what}. What answered before keeps answering. Mend the cause and materialize the deployment again; "
+            f"the whole log is {log}, its end:\n  {tail}"
+        )
+
+
+class RollRefused(PlatformError):
+    """A new Bento that cannot answer for a model which the running one answers."""
+
+    def __init__(self, *, model: str, reason: str) -> None:
+        super().__init__(
+            f"The new service cannot answer for {model}: {reason} The old service keeps answering. Release {model} again with the code as it is now."
+        )
+
+
+class NotServed(PlatformError):
+    """A release that the service does not answer with."""
+
+    def __init__(self, *, model: str, content_hash: str, reason: str) -> None:
+        super().__init__(f"{model}: the service does not answer with release {content_hash[:12]}: {reason}")
+
+
+class NoService(PlatformError):
+    """Nothing runs that could answer."""
+
+    def __init__(self, *, home: Path) -> None:
+        super().__init__(f"No service runs for {home}, so nothing can be predicted online. Materialize deployment/<project>/service to start it.")
+
+
+class Refused(PlatformError):
+    """The service answered a request with a refusal; ``status`` is its HTTP status."""
+
+    def __init__(self, *, model: str, status: int, said: str) -> None:
+        super().__init__(f"{model}: the service refused the request ({status}): {said}")
+        self.status = status
+
+
+class Serving(dg.ConfigurableResource[Any], ABC):
+    """Port: the online service of a project."""
+
+    @abstractmethod
+    def start(self, routes: Sequence[Route], project: str) -> Endpoint:
+        """See to it that a service with this code is there or on its way; does not wait."""
+
+    @abstractmethod
+    def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
+        """Wait for what ``start`` began; then the new service is the one that answers."""
+
+    @abstractmethod
+    def wait_for(self, model: str, content_hash: str, timeout: float = START_SECONDS) -> Mapping[str, Any]:
+        """Wait until the service answers with this release; ``NotServed`` when it refuses."""
+
+    @abstractmethod
+    def predict(self, model: str, examples: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Ask the service: ``{"model", "version", "content_hash", "predictions": [{"prediction_id", "prediction"}]}``."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the service and everything that belongs to it."""
+
+    def ensure(self, routes: Sequence[Route], project: str, timeout: float = START_SECONDS) -> Endpoint:
+        """``start`` and ``wait_until_ready``."""
+        self.start(routes, project)
+        return self.wait_until_ready(timeout)
+
+
+class LocalServing(Serving):
+    """One ``bentoml serve`` on this machine.
+
+    ``keep="held"`` (default) runs it for as long as one of the processes lives that asked for it; ``"detached"`` until ``stop``.
+    """
+
+    home: str = Field(description="Folder of the service: endpoint.json, bento/ (a BentoML store), runs/.")
+    ledger_url: str = Field(description="The ledger that the service follows.")
+    releases_root: str = Field(description="Where releases lie.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    workers: int = Field(default=1, description="Worker processes.")
+    lock: str | None = Field(default=None, description="requirements-serve.lock; without it the installed versions are pinned.")
+    keep: Literal["held", "detached"] = Field(default="held", description="Whether the service ends with the processes that asked for it.")
+
+    @property
+    def _home(self) -> Path:
+        return Path(self.home).absolute()
+
+    @property
+    def _runs(self) -> Path:
+        return self._home / "runs"
+
+    def current(self) -> Endpoint | None:
+        """The service that answers, if its process runs."""
+        return _alive(self._home / CURRENT)
+
+    def start(self, routes: Sequence[Route], project: str) -> Endpoint:
+        """Adopt the service that runs, if its code is the one asked for; else start another beside it, on a port of its own."""
+        declaration = Declaration(project=project, routes=tuple(routes), ledger_url=self.ledger_url, releases_root=self.releases_root)
+        with self._locked():
+            _reap()
+            wanted = self._bundle(declaration)
+            self._hold()
+            starting, current = _alive(self._home / NEXT), _alive(self._home / CURRENT)
+            if starting is not None and starting.bento == wanted.tag:
+                return starting
+            self._give_up(starting)
+            return current if current is not None and current.bento == wanted.tag else self._spawn(wanted, declaration)
+
+    def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
+        """Wait for the next service to answer for every model that it can, then make it the one that answers; the old one drains by itself."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = Endpoint.read(self._home / NEXT) or self.current()
+            if found is None:
+                raise NoService(home=self._home)
+            if not found.alive:
+                self._give_up(found)
+                raise ServiceFailed(project=found.project, what="ended while it started", log=Path(found.log))
+            seats = self._seats(found)
+            if seats is not None and all(seat["looked"] for seat in seats.values()):
+                return self._flip(found, seats)
+            if time.monotonic() > deadline:
+                raise ServiceFailed(project=found.project, what=f"was not ready after {timeout:.0f} s", log=Path(found.log))
+            time.sleep(LOOK_SECONDS)
+
+    def wait_for(self, model: str, content_hash: str, timeout: float = START_SECONDS) -> Mapping[str, Any]:
+        """Wait until the service answers with this release; a refusal ends the wait at once."""
+        deadline = time.monotonic() + timeout
+        while True:
+            seats = self._seats(self._answering())
+            seat = (seats or {}).get(model)
+            if seats is not None and seat is None:
+                raise NotServed(model=model, content_hash=content_hash, reason="it has no route for this model. Start it with the model's route.")
+            if seat and seat["content_hash"] == content_hash:
+                return seat
+            if seat and content_hash in seat["refused"]:
+                raise NotServed(model=model, content_hash=content_hash, reason=seat["refused"][content_hash])
+            if time.monotonic() > deadline:
+                reason = "no answer." if seat is None else "it is not live in the ledger."
+                raise NotServed(model=model, content_hash=content_hash, reason=f"after {timeout:.0f} s {reason}")
+            time.sleep(LOOK_SECONDS)
+
+    def predict(self, model: str, examples: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Ask the service that answers."""
+        return _call(f"{self._answering().url}/{model}/predict", model=model, body={"examples": list(examples)})
+
+    def stop(self) -> None:
+        """End the service, one that is starting and one that drains; returns when no process of theirs is left."""
+        if not self._home.exists():
+            return
+        with self._locked():
+            for name in (CURRENT, NEXT):
+                (self._home / name).unlink(missing_ok=True)
+            for record in self._runs.glob(f"*/{RECORD}"):
+                self._end(Endpoint.read(record))
+            shutil.rmtree(self._home / HOLDERS, ignore_errors=True)
+
+    def _answering(self) -> Endpoint:
+        found = self.current()
+        if found is None:
+            raise NoService(home=self._home)
+        return found
+
+    def _bundle(self, declaration: Declaration) -> Bundle:
+        return bundle(declaration, lock=Path(self.lock) if self.lock else None)
+
+    def _locked(self) -> contextlib.AbstractContextManager[Any]:
+        from filelock import FileLock
+
+        self._home.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._home / "lock", timeout=LOCK_SECONDS)
+
+    def _hold(self) -> None:
+        if self.keep == "detached":
+            hold_for_ever(self._home)
+        else:
+            hold(self._home)
+
+    def release(self) -> None:
+        """This process needs the service no longer; it ends if nobody else does."""
+        release(self._home)
+
+    def _spawn(self, wanted: Bundle, declaration: Declaration) -> Endpoint:
+        run = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+        folder = self._runs / run
+        for old in sorted(self._runs.glob("*"))[:-KEPT_RUNS]:
+            if _alive(old / RECORD) is None:
+                shutil.rmtree(old, ignore_errors=True)
+        (folder / "tmp").mkdir(parents=True)
+        store = self._home / "bento"
+        context = "" if wanted.built(store) else str(folder / "context")
+        if context:
+            wanted.stage(Path(context))
+        port = _free_port(self.host)
+        plan = {"bento": str(wanted.path(store)), "context": context, "host": self.host, "port": str(port), "workers": str(self.workers)}
+        record = folder / RECORD
+        environment = child_environment(
+            **THREADS, **{RUN_VARIABLE: str(record)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")
+        )  # fmt: skip
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(LAUNCH), json.dumps(plan)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True,
+            )  # fmt: skip
+        _CHILDREN[process.pid] = process
+        endpoint = Endpoint(
+            run=run, url=f"http://{self.host}:{port}", pid=process.pid, started=start_time(process.pid) or time.time(), bento=wanted.tag,
+            project=declaration.project, hashes={route.model: route.code_hash for route in declaration.routes},
+            ledger_url=self.ledger_url, releases_root=self.releases_root, home=str(self._home), log=str(folder / "log"),
+        )  # fmt: skip
+        endpoint.write(record)
+        endpoint.write(self._home / NEXT)
+        return endpoint
+
+    def _flip(self, found: Endpoint, seats: Mapping[str, Any]) -> Endpoint:
+        """Make ``found`` the service that answers, unless it lost a model that the service before it answers."""
+        with self._locked():
+            old = self.current()
+            if old is not None and old.run == found.run:
+                return old
+            before = (self._seats(old) if old else None) or {}
+            for model, seat in seats.items():
+                if seat["content_hash"] is None and before.get(model, {}).get("content_hash"):
+                    self._give_up(found)
+                    raise RollRefused(model=model, reason=next(iter(seat["refused"].values()), "it has loaded nothing."))
+            found.write(self._home / CURRENT)
+            (self._home / NEXT).unlink(missing_ok=True)
+            return found
+
+    def _give_up(self, starting: Endpoint | None) -> None:
+        """End a service that was starting."""
+        (self._home / NEXT).unlink(missing_ok=True)
+        self._end(starting)
+
+    def _seats(self, endpoint: Endpoint) -> Mapping[str, Any] | None:
+        """Who answers for each model of a service; None while it does not say."""
+        try:
+            return _call(f"{endpoint.url}/models", model=endpoint.project, timeout=LOOK_TIMEOUT)["models"]
+        except (OSError, http.client.HTTPException, Refused):
+            return None
+
+    def _end(self, endpoint: Endpoint | None) -> None:
+        if endpoint is not None and endpoint.alive:
+            end_tree(endpoint)
+            shutil.rmtree(self._runs / endpoint.run / "tmp", ignore_errors=True)
+
+
+def end_tree(endpoint: Endpoint) -> None:
+    """Ask the supervisor to stop, wait, and kill whatever of its tree is left."""
+    import psutil
+
+    try:
+        supervisor = psutil.Process(endpoint.pid)
+        tree = [supervisor, *supervisor.children(recursive=True)]
+        supervisor.send_signal(signal.SIGTERM)
+    except psutil.NoSuchProcess:
+        return
+    _, left = psutil.wait_procs(tree, timeout=STOP_SECONDS)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=STOP_SECONDS)
+    _reap()
+
+
+def _reap() -> None:
+    for pid in [pid for pid, child in _CHILDREN.items() if child.poll() is not None]:
+        del _CHILDREN[pid]
+
+
+def _alive(path: Path) -> Endpoint | None:
+    found = Endpoint.read(path)
+    return found if found is not None and found.alive else None
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def _call(url: str, *, model: str, body: Mapping[str, Any] | None = None, timeout: float = CALL_SECONDS) -> Mapping[str, Any]:
+    data = None if body is None else json.dumps(body, allow_nan=False).encode()
+    request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
+    try:
+        with _OPENER.open(request, timeout=timeout) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Refused(model=model, status=error.code, said=error.read().decode(errors="replace")[:500]) from error

@@ -1,0 +1,113 @@
+"""Which service process there is, and who wants it: small files in one folder, written by the controller, watched by the service itself.
+
+``endpoint.json`` is the service that answers, ``next.json`` the one that is starting, ``holders/`` the processes for which it runs.
+A process is known by pid and start time, so that a reused pid is never mistaken for it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+RUN_VARIABLE: Final = "SERVING_RUN_RECORD"
+"""How the controller tells its child which run it is: path of the record of that run. Not a setting."""
+
+CURRENT: Final = "endpoint.json"
+NEXT: Final = "next.json"
+HOLDERS: Final = "holders"
+DETACHED: Final = "detached"
+SAME_START_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A service process and the Bento that it serves; ``hashes`` is the code hash of each model's route."""
+
+    run: str
+    url: str
+    pid: int
+    started: float
+    project: str
+    bento: str
+    hashes: Mapping[str, str]
+    ledger_url: str
+    releases_root: str
+    home: str
+    log: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The record in ``path``; None when there is none."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Replace ``path`` in one step: a reader sees the old record or this one."""
+        replace(path, asdict(self))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the very process that was started still runs."""
+        return running(self.pid, self.started)
+
+
+def replace(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON to ``path`` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    draft.replace(path)
+
+
+def start_time(pid: int) -> float | None:
+    """When process ``pid`` started, seconds since the epoch; None when it does not run."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def running(pid: int, started: float) -> bool:
+    """Whether process ``pid`` runs and is the one that started at ``started``."""
+    found = start_time(pid)
+    return found is not None and abs(found - started) < SAME_START_SECONDS
+
+
+def hold(home: Path) -> None:
+    """Keep the service in ``home`` running for as long as this process lives."""
+    replace(home / HOLDERS / str(os.getpid()), {"started": start_time(os.getpid())})
+
+
+def hold_for_ever(home: Path) -> None:
+    """Keep the service in ``home`` running until it is stopped."""
+    replace(home / HOLDERS / DETACHED, {})
+
+
+def release(home: Path) -> None:
+    """This process needs the service no longer."""
+    (home / HOLDERS / str(os.getpid())).unlink(missing_ok=True)
+
+
+def held(home: Path) -> bool:
+    """Whether anyone still wants the service in ``home``."""
+    holders = home / HOLDERS
+    return (holders / DETACHED).exists() or any(_lives(path) for path in holders.glob("[0-9]*"))
+
+
+def _lives(path: Path) -> bool:
+    try:
+        return running(int(path.name), float(json.loads(path.read_text())["started"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def named(home: Path, run: str) -> bool:
+    """Whether ``run`` is the service that answers or the one that is to answer next."""
+    return any((found := Endpoint.read(home / name)) is not None and found.run == run for name in (CURRENT, NEXT))

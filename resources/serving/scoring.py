@@ -1,0 +1,173 @@
+"""The one path from examples to predictions: batch prediction, evaluation and the service call it.
+
+Also what a release says of its own requests: the signature (feature -> type), the probe (rows with recorded answers) and prediction ids.
+Light: imports polars and orjson; a model's library is imported by the model's own code.
+"""
+
+import hashlib
+import importlib
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from resources.errors import PlatformError
+
+Score = Callable[[dict[str, Any], pl.DataFrame], pl.Series]
+Field = dict[str, Any]
+
+DTYPES: Final[Mapping[str, pl.DataType]] = {
+    "string": pl.String(),
+    "int64": pl.Int64(),
+    "float64": pl.Float64(),
+    "bool": pl.Boolean(),
+    "date": pl.Date(),
+    "datetime": pl.Datetime("us", "UTC"),
+}
+"""The types that an example may hold, by the name that signatures and Feast views use."""
+
+ID_LENGTH: Final = 32
+PROBE_ROWS: Final = 8
+TOLERANCE: Final = 1e-9
+
+
+class EntryNotFound(PlatformError):
+    """The entry point of a model names nothing that can be called."""
+
+    def __init__(self, *, entry: str, reason: str) -> None:
+        super().__init__(
+            f"{entry}: no such function ({reason}). Nothing can be predicted with it. Write it as `package.module:function` and check the spelling."
+        )
+
+
+class ScoreFailed(PlatformError):
+    """The model's own code raised, or returned what is no prediction."""
+
+    def __init__(self, *, entry: str, rows: int, reason: str) -> None:
+        super().__init__(f"{entry} failed on {rows} examples: {reason}. No prediction was written. Mend {entry.partition(':')[0]}.")
+
+
+class FeaturesMissing(PlatformError):
+    """The frame lacks columns that the model was fitted on."""
+
+    def __init__(self, *, entry: str, missing: Sequence[str]) -> None:
+        super().__init__(f"{entry}: the examples lack {', '.join(missing)}. Nothing was predicted. Join the model's features before scoring.")
+
+
+class ProbeFailed(PlatformError):
+    """A loaded model does not repeat the answers that were recorded when it was fitted."""
+
+    def __init__(self, *, entry: str, row: int, expected: float, got: float) -> None:
+        super().__init__(
+            f"{entry}: example {row} of the release's probe was answered {expected!r} at training and {got!r} here. The version was not loaded. "
+            "Compare the installed libraries with requirements-serve.lock."
+        )
+
+
+def resolve(entry: str) -> Score:
+    """Import ``package.module:function`` by name."""
+    module, colon, name = entry.partition(":")
+    if not colon or not name.isidentifier():
+        raise EntryNotFound(entry=entry, reason="not of the form package.module:function")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise EntryNotFound(entry=entry, reason=str(error)) from error
+    return found
+
+
+def score(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str]) -> pl.Series:
+    """Predictions of the model behind ``entry``, one finite number a row, in the order of ``frame``."""
+    missing = [name for name in features if name not in frame.columns]
+    if missing:
+        raise FeaturesMissing(entry=entry, missing=missing)
+    function = resolve(entry)
+    if frame.is_empty():
+        return pl.Series("prediction", [], dtype=pl.Float64)
+    try:
+        found = function(parts, frame.select(features))
+    except Exception as error:  # the model's own code may raise anything; it is named and passed on
+        raise ScoreFailed(entry=entry, rows=frame.height, reason=f"{type(error).__name__}: {error}") from error
+    return _finite(entry, found, frame.height)
+
+
+def _finite(entry: str, found: object, rows: int) -> pl.Series:
+    if not isinstance(found, pl.Series):
+        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {type(found).__name__}, not a polars Series")
+    if found.len() != rows:
+        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {found.len()} predictions")
+    if not found.dtype.is_numeric():
+        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {found.dtype}, not numbers")
+    numbers = found.cast(pl.Float64).alias("prediction")
+    bad = rows - int(numbers.is_finite().fill_null(value=False).sum())
+    if bad:
+        raise ScoreFailed(entry=entry, rows=rows, reason=f"{bad} predictions are null, NaN or infinite")
+    return numbers
+
+
+def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """One id an example: the same version and the same example give the same id, in batch and in the service.
+
+    SHA-256 over the content hash, a newline and the example as canonical JSON (keys sorted, no blanks); first 32 hex digits.
+    """
+    seed = hashlib.sha256(content_hash.encode() + b"\n")
+
+    def one(row: dict[str, Any]) -> str:
+        digest = seed.copy()
+        digest.update(orjson.dumps(row))
+        return digest.hexdigest()[:ID_LENGTH]
+
+    return pl.Series("prediction_id", [one(row) for row in frame.select(sorted(columns)).iter_rows(named=True)], dtype=pl.String)
+
+
+def signature(frame: pl.DataFrame, columns: Sequence[str], *, required: Collection[str] = ()) -> dict[str, Field]:
+    """Types of ``columns`` as a release records them; every column but the ``required`` ones may be null."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    return {column: {"dtype": names[_plain(frame.schema[column])], "nullable": column not in required} for column in columns}
+
+
+def _plain(dtype: pl.DataType) -> pl.DataType:
+    if dtype.is_integer():
+        return DTYPES["int64"]
+    if dtype.is_float():
+        return DTYPES["float64"]
+    return DTYPES["datetime"] if dtype.is_temporal() and dtype != pl.Date() else dtype
+
+
+def rows(frame: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Examples as plain JSON values, as a client of the service sends them."""
+    plain = frame.select(columns).to_dicts()
+    return [{name: value.isoformat() if isinstance(value, date | datetime) else value for name, value in row.items()} for row in plain]
+
+
+def typed(examples: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> pl.DataFrame:
+    """Plain JSON values as a frame with the types of the signature; the inverse of ``rows``."""
+    return pl.DataFrame({name: _series(name, [row[name] for row in examples], field) for name, field in fields.items()})
+
+
+def _series(name: str, values: list[Any], field: Field) -> pl.Series:
+    dtype = DTYPES[field["dtype"]]
+    if dtype == pl.Date():
+        values = [None if value is None else date.fromisoformat(value) for value in values]
+    elif dtype.is_temporal():
+        values = [None if value is None else datetime.fromisoformat(value) for value in values]
+    elif dtype.is_float():
+        values = [None if value is None else float(value) for value in values]
+    return pl.Series(name, values, dtype=dtype)
+
+
+def probe(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str], *, n: int = PROBE_ROWS) -> dict[str, Any]:
+    """A few evenly spaced examples with the answers that this model gives now; a worker repeats them before it serves the version."""
+    some = frame.gather_every(max(1, frame.height // n)).head(n)
+    return {"examples": rows(some, features), "predictions": score(entry, parts, some, features).to_list()}
+
+
+def passes(entry: str, parts: dict[str, Any], recorded: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
+    """Raise ``ProbeFailed`` unless the model repeats its recorded answers."""
+    answers = score(entry, parts, typed(recorded["examples"], fields), tuple(fields)).to_list()
+    for row, (expected, got) in enumerate(zip(recorded["predictions"], answers, strict=True)):
+        if not math.isclose(expected, got, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            raise ProbeFailed(entry=entry, row=row, expected=expected, got=got)

@@ -1,0 +1,63 @@
+"""What all tests share: an environment without settings, a home and a data clock of their own; and the rule that no test is left out."""
+
+import os
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from resources.clock import DataClock
+from resources.settings import PREFIX, be_quiet
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_configure() -> None:
+    """No library may report home from a test."""
+    be_quiet()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skipped or expected failure is a failure."""
+    report = yield
+    return _refused(report, item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So is a whole file that leaves itself out."""
+    report = yield
+    return _refused(report, collector.nodeid)
+
+
+def _refused(report: Report, node: str) -> Report:
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{node} was left out. A test runs or is deleted: install what it needs (deploy/embedded/servers.sh)."
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test says what its environment is; nothing of the shell that started it counts."""
+    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "DAGSTER_HOME"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for all state; this process and its children find it as ``MLOPS_HOME``."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv(f"{PREFIX}HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def clock(home: Path) -> DataClock:
+    """The data clock of that home, at the end of January 2013 in New York."""
+    data_clock = DataClock(path=str(home / "clock.json"))
+    data_clock.advance(datetime(2013, 2, 1, 5, tzinfo=UTC))
+    return data_clock

@@ -1,0 +1,109 @@
+"""What a linter cannot say for us: sizes, reasons, and the one place that reads the environment."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.house.sources import PACKAGES, ROOT, imported, modules, nodes, place, tracked, tree
+
+FUNCTION_LINES: Final = 40
+FILE_LINES: Final = 400
+PRODUCT_LINES: Final = 6000
+BROAD: Final = {"Exception", "BaseException"}
+PLACEHOLDERS: Final = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|pytest\.(mark\.)?(skip|xfail|importorskip)")
+SILENCED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma:\s*no)(?P<rest>.*)$")
+
+product = pytest.mark.parametrize("path", modules().values(), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def blind(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    broad = any(kind is None or (isinstance(kind, ast.Name) and kind.id in BROAD) for kind in caught)
+    return broad and not any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+
+
+def reads_environment(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and node.value.id == "os" and node.attr in {"environ", "environb", "getenv", "putenv"}
+    return isinstance(node, ast.ImportFrom) and node.module == "os" and any(alias.name in {"environ", "getenv"} for alias in node.names)
+
+
+@product
+def test_a_function_fits_a_screen(path: Path) -> None:
+    assert [f"{place(path, one)} {one.name}: {body_lines(one)}" for one in functions(path) if body_lines(one) > FUNCTION_LINES] == []
+
+
+@product
+def test_a_file_is_one_room(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= FILE_LINES
+
+
+@product
+def test_nothing_is_caught_blindly(path: Path) -> None:
+    assert [place(path, node) for node in nodes(path) if isinstance(node, ast.ExceptHandler) and blind(node)] == []
+
+
+@product
+def test_only_settings_reads_the_environment(path: Path) -> None:
+    if path != ROOT / "resources" / "settings.py":
+        assert [ast.unparse(node) for node in nodes(path) if reads_environment(node)] == []
+
+
+@product
+def test_dagster_can_read_the_annotations_of_a_module_that_imports_it(path: Path) -> None:
+    if any(name.split(".")[0] == "dagster" for name in imported(path)):
+        assert "__future__" not in imported(path)
+
+
+@product
+def test_a_module_begins_with_its_charter_and_a_package_file_is_empty(path: Path) -> None:
+    if path.name == "__init__.py":
+        assert path.read_text() == ""
+    else:
+        assert ast.get_docstring(tree(path))
+
+
+def test_nothing_is_left_for_later() -> None:
+    files = [path for path in tracked() if path.suffix == ".py" and path != Path("tests/house/test_style.py")]
+    found = [
+        f"{path}:{number}"
+        for path in files
+        for number, line in enumerate((ROOT / path).read_text().splitlines(), 1)
+        if PLACEHOLDERS.search(line)
+    ]
+    assert found == []
+
+
+def test_what_silences_a_checker_names_the_rule_and_the_reason() -> None:
+    found: list[str] = []
+    for path in (path for path in tracked() if path.suffix == ".py"):
+        for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
+            silenced = SILENCED.search(line)
+            if silenced and not re.match(r"(: [A-Z]+\d+(, ?[A-Z]+\d+)*|\[\w+(, ?\w+)*\]) +# \S+", silenced["rest"]):
+                found.append(f"{path}:{number}: {silenced[0]}")
+    assert found == []
+
+
+def test_every_relaxation_in_pyproject_has_its_reason() -> None:
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    relaxed = re.compile(r'^  "([A-Z]+\d*|(ignore|default):.*)",|^report\w+ = (false|"none")|pragma')
+    found = [line for line in lines if relaxed.search(line) and not re.search(r"# \w.{5,}", line)]
+    assert found == []
+
+
+def test_the_product_stays_small() -> None:
+    lines = {name: sum(1 for path in modules(name).values() for line in path.read_text().splitlines() if line.strip()) for name in PACKAGES}
+    assert sum(lines.values()) <= PRODUCT_LINES, lines

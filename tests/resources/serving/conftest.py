@@ -1,0 +1,14 @@
+"""A tiny project for the tests of this folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.resources.serving.tiny import Tiny
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """A project on the path of this process, with an empty ledger."""
+    monkeypatch.syspath_prepend(str(tmp_path / "source"))
+    return Tiny(tmp_path)
