@@ -17,8 +17,6 @@ from sensors.ingest_on_new_file import ingest_on_new_file
 from sensors.retrain_on_judged_month import retrain_on_judged_month
 from sensors.score_on_complete_month import score_on_complete_month
 
-Assets = dg.AssetsDefinition | dg.AssetChecksDefinition
-
 
 def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
     """The definitions of a project.
@@ -27,8 +25,7 @@ def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Map
     """
     resources = select(settings or Settings.from_environment(), project=catalogue.project)
     return dg.Definitions(
-        assets=[one for one in _assets(catalogue) if isinstance(one, dg.AssetsDefinition)],
-        asset_checks=[one for one in _assets(catalogue) if isinstance(one, dg.AssetChecksDefinition)],
+        assets=list(_assets(catalogue)),
         jobs=jobs.jobs(catalogue),
         sensors=[
             ingest_on_new_file(catalogue),
@@ -49,7 +46,7 @@ def named(resources: Resources) -> dict[str, object]:
     return {**{name: getattr(resources, name) for name in resources.__dataclass_fields__}, IO_MANAGER: LakeIOManager(lake=resources.lake)}
 
 
-def _assets(catalogue: Catalogue) -> Iterator[Assets]:
+def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
     months, package = months_of(catalogue.project), catalogue.package
     owner = catalogue.sources[0].owner
     for source in catalogue.sources:
@@ -63,11 +60,11 @@ def _assets(catalogue: Catalogue) -> Iterator[Assets]:
     yield deployment.service(catalogue, owner=owner)
 
 
-def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[Assets]:
+def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
     months, calendar, package = months_of(catalogue.project), calendar_of(catalogue), catalogue.package
     yield training.training_set(spec, calendar=calendar, partitions_def=months)
     yield training.model(spec, package=package, partitions_def=months)
-    yield from evaluation.evaluation(spec, partitions_def=months)
+    yield evaluation.evaluation(spec, partitions_def=months)
     yield release.candidate(spec, partitions_def=months)
     yield release.live(spec)
     yield prediction.batch(spec, calendar=calendar, partitions_def=months)

@@ -9,6 +9,11 @@ from mlops_assets.keys import key, table
 from mlops_assets.specs import Catalogue, ModelSpec
 
 
+def ingest_keys(name: str) -> list[dg.AssetKey]:
+    """A table and its quarantine: one file makes both."""
+    return [table(name), table(name, stage="quarantine")]
+
+
 def score_keys(spec: ModelSpec) -> list[dg.AssetKey]:
     """A model's predictions of a month and what the monitor makes of them."""
     return [key("prediction", spec.name, "batch"), key("monitor", spec.name, "daily")]
@@ -33,7 +38,7 @@ def deploy_keys(catalogue: Catalogue) -> list[dg.AssetKey]:
 def jobs(catalogue: Catalogue) -> Sequence[UnresolvedAssetJobDefinition]:
     """``train_<model>`` and ``score_<model>`` for each model, ``ingest_<table>`` for each source, ``deploy_<project>``."""
     return [
-        *(_job(f"ingest_{spec.table.replace('/', '_')}", [table(spec.table)], f"Ingest one file of {spec.table}.") for spec in catalogue.sources),
+        *(_job(f"ingest_{spec.table.replace('/', '_')}", ingest_keys(spec.table), f"Ingest one file of {spec.table}.") for spec in catalogue.sources),
         *(_job(f"train_{spec.name}", train_keys(spec), f"Train, judge and release {spec.name} for a cut-off month.") for spec in catalogue.models),
         *(_job(f"score_{spec.name}", score_keys(spec), f"Predict a month with {spec.name} and monitor it.") for spec in catalogue.models),
         _job(f"deploy_{catalogue.project}", deploy_keys(catalogue), f"Make the service of {catalogue.project} answer what is live."),

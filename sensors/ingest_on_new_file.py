@@ -6,7 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-from mlops_assets.keys import table
+from mlops_assets.jobs import ingest_keys
 from mlops_assets.partitions import months_of
 from mlops_assets.specs import Catalogue
 from resources.inbox import Arrival, Inbox
@@ -21,7 +21,7 @@ def ingest_on_new_file(catalogue: Catalogue) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="ingest_on_new_file",
-        target=dg.AssetSelection.assets(*(table(name) for name in known), *(table(name, stage="quarantine") for name in known)),
+        target=dg.AssetSelection.assets(*(one for name in known for one in ingest_keys(name))),
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="A new or changed file in the inbox starts the ingestion of its table and month.",
@@ -32,7 +32,7 @@ def ingest_on_new_file(catalogue: Catalogue) -> dg.SensorDefinition:
         new = [one for one in arrivals if one.table in known and seen.get(_name(one)) != one.fingerprint]
         strange = sorted({one.table for one in arrivals} - set(known))
         if not new:
-            return dg.SkipReason(f"No new file.{f' No source declares {", ".join(strange)}.' if strange else ''}")
+            return dg.SkipReason(f"No new file. No source declares {', '.join(strange)}." if strange else "No new file.")
         return dg.SensorResult(
             run_requests=[_request(one) for one in new],
             dynamic_partitions_requests=[months.build_add_request(sorted({one.month for one in new if one.month}))],
@@ -51,6 +51,6 @@ def _request(arrival: Arrival) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{_name(arrival)} {content[:16]}",
         partition_key=arrival.month,
-        asset_selection=[table(arrival.table), table(arrival.table, stage="quarantine")],
+        asset_selection=ingest_keys(arrival.table),
         tags={"mlops/file": arrival.path.name},
     )

@@ -1,6 +1,6 @@
 """What every asset is given: key, owner, group, kinds, tags, description, io manager and contract check; and how a frame becomes a result."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import dagster as dg
@@ -16,6 +16,7 @@ MONTHS_BACK: Final = "mlops/months_back"
 ALL_MONTHS: Final = 1200
 """A look-back that no data outlives."""
 
+Result = Iterator[dg.Output[pl.DataFrame] | dg.AssetCheckResult]
 Cadence = Literal["once", "monthly", "on_release"]
 
 
@@ -48,12 +49,15 @@ def month_of(asset_key: dg.AssetKey) -> dg.AssetIn:
 
 
 def result(
-    asset_key: dg.AssetKey, frame: pl.DataFrame, contract: Contract, metadata: Mapping[str, Any] | None = None
-) -> dg.MaterializeResult[pl.DataFrame]:
-    """The frame with its metadata and its contract check."""
-    return dg.MaterializeResult(
-        asset_key=asset_key, value=frame, metadata=dict(metadata or {}), check_results=[checked(asset_key, frame, contract)]
-    )
+    asset_key: dg.AssetKey, frame: pl.DataFrame, contract: Contract, metadata: Mapping[str, Any] | None = None, *, checks: Sequence[dg.AssetCheckResult] = ()
+) -> Result:
+    """The frame with its metadata, its contract check, and further ``checks``.
+
+    Events, not a ``MaterializeResult``: its value is compared with a sentinel, which a frame refuses (tests/upstream).
+    """
+    yield dg.Output(frame, metadata=dict(metadata or {}))
+    yield checked(asset_key, frame, contract)
+    yield from checks
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:

@@ -57,7 +57,7 @@ def broken(frame: pl.DataFrame, contract: Contract) -> tuple[Broken, ...]:
     from pandera.errors import SchemaErrors
 
     try:
-        _schema(contract).validate(frame.select(contract.columns), lazy=True)
+        _schema(contract).validate(frame.select([*contract.columns]), lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases.select("column", "check", "index")
         return tuple(_grouped(cases, contract))

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import described, result
+from mlops_assets.lifecycle.assets import Result, described, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.tables import Answered
@@ -35,12 +35,12 @@ def service(catalogue: Catalogue, *, owner: str) -> dg.AssetsDefinition:
                     description=f"The BentoML service of {catalogue.project}: each live version has been loaded, proved, and has answered."),
         deps=[key("release", spec.name, "live") for spec in served(catalogue)],
     )  # fmt: skip
-    def answers(registry: Registry, serving: Serving) -> dg.MaterializeResult[pl.DataFrame]:
+    def answers(registry: Registry, serving: Serving) -> Result:
         live = [registry.ledger().live(spec.name) for spec in served(catalogue)]
         endpoint = serving.ensure([route(spec, package=catalogue.package) for spec in served(catalogue)], project=catalogue.project)
         rows = [smoke(serving, registry, one, url=endpoint.url) for one in live if one is not None]
         frame = pl.DataFrame(rows, schema={name: col.dtype for name, col in Answered.columns.items()})
-        return result(asset_key, frame, contract, {"url": dg.MetadataValue.url(endpoint.url), "models": len(rows)})
+        yield from result(asset_key, frame, contract, {"url": dg.MetadataValue.url(endpoint.url), "models": len(rows)})
 
     return answers
 

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import described, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY, LABEL
 from mlops_assets.lifecycle.tables import Evaluated
@@ -75,31 +75,43 @@ def evaluation_rows(metrics: pl.DataFrame, results: Sequence[GateResult]) -> pl.
     ).with_columns(
         version=pl.lit(GATE), slice_by=pl.lit("all"), slice=pl.lit("all"), rows=pl.lit(0, pl.Int64), low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64)
     )
-    return pl.concat([base, gates.select(base.columns)]).select(Evaluated.columns)
+    return pl.concat([base, gates.select(base.columns)]).select([*Evaluated.columns])
 
 
-def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> tuple[dg.AssetsDefinition, dg.AssetChecksDefinition]:
-    """The evaluation asset and its blocking gate."""
+def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The evaluation asset with its blocking gate."""
     asset_key, contract = key("evaluation", spec.name, "holdout"), contract_of(Evaluated)
+    given = described(
+        asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
+        description=f"How good a candidate of {spec.name} is on its last {spec.holdout.days} days, which it was not trained on.",
+    )  # fmt: skip
+    gated = dg.AssetCheckSpec(GATE, asset=asset_key, blocking=True, description="Floors, slices, and not worse than the live version.")
 
     @dg.asset(
-        **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
-                    description=f"How good a candidate of {spec.name} is on its last {spec.holdout.days} days, which it was not trained on."),
+        **{**given, "check_specs": [*given["check_specs"], gated]},
         ins={"examples": month_of(key("training_set", spec.name, "examples")), "fitted": month_of(key("model", spec.name, "parts"))},
         partitions_def=partitions_def,
-    )  # fmt: skip
-    def holdout(examples: pl.LazyFrame, fitted: pl.LazyFrame, registry: Registry, tracking: Tracking) -> dg.MaterializeResult[pl.DataFrame]:
+    )
+    def holdout(examples: pl.LazyFrame, fitted: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
         row = fitted.collect().row(0, named=True)
         candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
         rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
         metrics, results = judge(spec, rows, registry.load(live) if live and live.content_hash != candidate.content_hash else None)
-        frame = evaluation_rows(metrics, results)
         plots = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, plots)
-        return result(asset_key, frame, contract, {**headline(metrics), **{name: dg.MetadataValue.md(markdown(svg, alt=name)) for name, svg in plots.items()}})
+        shown = {name: dg.MetadataValue.md(markdown(svg, alt=name)) for name, svg in plots.items()}
+        yield from result(asset_key, evaluation_rows(metrics, results), contract, {**headline(metrics), **shown}, checks=[gate_result(asset_key, results)])
 
-    return holdout, gate_check(spec, partitions_def=partitions_def)
+    return holdout
+
+
+def gate_result(asset_key: dg.AssetKey, results: Sequence[GateResult]) -> dg.AssetCheckResult:
+    """The gate's findings as a check result; a model without a gate has nothing to fail."""
+    lines = "\n".join(f"- {'passed' if one.passed else '**failed**'}: {one.sentence}" for one in results)
+    failed = [one.name for one in results if not one.passed]
+    findings = dg.MetadataValue.md(lines or "This model declares no gate.")
+    return dg.AssetCheckResult(asset_key=asset_key, check_name=GATE, passed=not failed, metadata={"findings": findings, "failed": ", ".join(failed) or "none"})
 
 
 def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, str]:
@@ -122,23 +134,6 @@ def describe(run: Run, metrics: pl.DataFrame, plots: Mapping[str, str]) -> None:
         run.log.metric(f"holdout_{name}", value)
     for name, svg in plots.items():
         run.figure(f"{name}.svg", svg)
-
-
-def gate_check(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
-    """The gate as a blocking check: it reads the findings, so that it can be run again after an override."""
-    asset_key = key("evaluation", spec.name, "holdout")
-
-    @dg.asset_check(
-        name=GATE, asset=asset_key, blocking=True, description="Floors, slices, and not worse than the live version.",
-        additional_ins={"holdout": month_of(asset_key)}, partitions_def=partitions_def,
-    )  # fmt: skip
-    def check(holdout: pl.LazyFrame) -> dg.AssetCheckResult:
-        found = holdout.filter(pl.col("version") == GATE).collect()
-        failed = found.filter(~pl.col("passed"))
-        lines = "\n".join(f"- {'passed' if row['passed'] else '**failed**'}: {row['sentence']}" for row in found.iter_rows(named=True))
-        return dg.AssetCheckResult(passed=failed.is_empty(), metadata={"findings": dg.MetadataValue.md(lines or "This model declares no gate."), "failed": failed.height})
-
-    return check
 
 
 def headline(metrics: pl.DataFrame) -> dict[str, float]:

@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
 from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract, contract_of
 from mlops_assets.lifecycle.tables import Applied, OnlineRows
 from mlops_assets.partitions import end_of, start_of
@@ -112,10 +112,10 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
         code_version=spec_hash(spec, package=package)[:16],
         automation_condition=BUILD_NEW_DATA,
     )  # fmt: skip
-    def view(context: dg.AssetExecutionContext, source: pl.LazyFrame, clock: Clock) -> dg.MaterializeResult[pl.DataFrame]:
+    def view(context: dg.AssetExecutionContext, source: pl.LazyFrame, clock: Clock) -> Result:
         since, until = (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar)) if calendar else (EPOCH, clock.now())
         frame = feature_rows(spec, source.collect(), since=since, until=until)
-        return result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec)})
+        yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec)})
 
     return view
 
@@ -145,10 +145,10 @@ def registry(project: str, views: Sequence[FeatureViewSpec], models: Sequence[Mo
         code_version=hashlib.sha256(repr([(view.name, view.spec_hash) for view in declared] + services).encode()).hexdigest()[:16],
         automation_condition=APPLY_CHANGED_SPECS,
     )  # fmt: skip
-    def applied(feature_store: FeatureStore) -> dg.MaterializeResult[pl.DataFrame]:
+    def applied(feature_store: FeatureStore) -> Result:
         done = feature_store.apply(declared, services)
         frame = pl.DataFrame({"view": list(done.views), "spec_hash": list(done.views.values())}, schema={"view": pl.String, "spec_hash": pl.String})
-        return result(asset_key, frame, contract, {"views": len(done.views), "changed": ", ".join(done.changed) or "none"})
+        yield from result(asset_key, frame, contract, {"views": len(done.views), "changed": ", ".join(done.changed) or "none"})
 
     return applied
 
@@ -166,10 +166,10 @@ def online(project: str, views: Sequence[FeatureViewSpec], *, owner: str, partit
         partitions_def=partitions_def,
         automation_condition=BUILD_NEW_DATA,
     )  # fmt: skip
-    def rows(feature_store: FeatureStore, clock: Clock) -> dg.MaterializeResult[pl.DataFrame]:
+    def rows(feature_store: FeatureStore, clock: Clock) -> Result:
         written = feature_store.materialize([view_name(spec) for spec in views], until=clock.now())
         frame = pl.DataFrame({"view": list(written), "rows": list(written.values())}, schema={"view": pl.String, "rows": pl.Int64})
-        return result(asset_key, frame, contract, {"rows_written": sum(written.values())})
+        yield from result(asset_key, frame, contract, {"rows_written": sum(written.values())})
 
     return rows
 

@@ -121,7 +121,7 @@ def _parsed(spec: SourceSpec, raw: pl.DataFrame, contract: Contract, where: str)
     wrong = shape_errors(rows, contract)
     if wrong:
         raise DoesNotParse(spec, where, "; ".join(wrong))
-    return rows.select(contract.columns)
+    return rows.select([*contract.columns])
 
 
 def _foreign(rows: pl.DataFrame, month: str | None) -> tuple[Broken, ...]:

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, ROW_ID, labels
 from mlops_assets.lifecycle.tables import Monitored
@@ -91,14 +91,14 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
         registry: Registry,
         clock: Clock,
         reports: Reports,
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> Result:
         month, answers = context.partition_key, predicted.collect()
         release = registry.releases().load(spec.name, answers.filter(pl.col(EXAMPLE_MONTH) == month)["content_hash"][0])
         training = training_of(spec, lake, release)
         found = judge(spec, answers, training, labels(spec, source.collect(), until=clock.now()), release, month=month)
         page = reports.page(spec.name, month)
         write(spec, found, training, page, title=f"{spec.name} {month}")
-        return result(asset_key, found.rows, contract, metadata(spec, found, page.as_uri()))
+        yield from result(asset_key, found.rows, contract, metadata(spec, found, page.as_uri()))
 
     return verdicts
 

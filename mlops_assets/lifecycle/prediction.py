@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key, table
-from mlops_assets.lifecycle.assets import described, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import PREDICT_AT, spine
 from mlops_assets.lifecycle.tables import Predicted
@@ -52,13 +52,13 @@ def batch(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDef
     )  # fmt: skip
     def answers(
         context: dg.AssetExecutionContext, source: pl.LazyFrame, feature_store: FeatureStore, registry: Registry
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> Result:
         until = end_of(context.partition_key, calendar)
         live = registry.ledger().live_for(spec.name, until)
         if live is None:
             raise NothingWasLive(spec, context.partition_key)
         examples = feature_store.historical(spec.name, spine(spec, source.collect(), calendar=calendar, until=until), at=PREDICT_AT)
         frame = predictions(spec, examples, registry.load(live), version=int(live.version or 0))
-        return result(asset_key, frame, contract, {"model_version": int(live.version or 0), "content_hash": str(live.content_hash)})
+        yield from result(asset_key, frame, contract, {"model_version": int(live.version or 0), "content_hash": str(live.content_hash)})
 
     return answers

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import described, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.evaluation import GATE
 from mlops_assets.lifecycle.tables import Candidate, Live
@@ -50,7 +50,7 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
     )  # fmt: skip
     def registered(
         context: dg.AssetExecutionContext, fitted: pl.LazyFrame, holdout: pl.LazyFrame, registry: Registry, tracking: Tracking, clock: Clock
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> Result:
         row, gates = fitted.collect().row(0, named=True), holdout.filter(pl.col("version") == GATE).collect()
         if not gates["passed"].all():
             raise GateFailed(spec, context.partition_key, gates.filter(~pl.col("passed"))["sentence"].to_list())
@@ -61,7 +61,7 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
         follow(registry.ledger(), tracking, model=spec.name)
         version = int(entry.version or 0)
         frame = pl.DataFrame({"content_hash": [row["content_hash"]], "model": [spec.name], "version": [version], "cutoff": [row["cutoff"]]})
-        return result(asset_key, frame, contract, {"version": version, "content_hash": row["content_hash"]})
+        yield from result(asset_key, frame, contract, {"version": version, "content_hash": row["content_hash"]})
 
     return registered
 
@@ -75,11 +75,11 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
                     description=f"The live version of {spec.name}. One ledger entry decides; MLflow's alias and the service follow."),
         deps=[key("release", spec.name, "candidate")],
     )  # fmt: skip
-    def promoted(context: dg.AssetExecutionContext, registry: Registry, tracking: Tracking, clock: Clock) -> dg.MaterializeResult[pl.DataFrame]:
+    def promoted(context: dg.AssetExecutionContext, registry: Registry, tracking: Tracking, clock: Clock) -> Result:
         entry = registry.promote(spec.name, newest(spec, registry.ledger().entries(spec.name)), actor=actor(context), data_at=clock.now())
         repaired = follow(registry.ledger(), tracking, model=spec.name)
         frame = pl.DataFrame({"model": [spec.name], "version": [entry.version], "content_hash": [entry.content_hash]})
-        return result(asset_key, frame, contract, {"version": int(entry.version or 0), "ledger_entry": entry.seq, "repaired": len(repaired)})
+        yield from result(asset_key, frame, contract, {"version": int(entry.version or 0), "ledger_entry": entry.seq, "repaired": len(repaired)})
 
     return promoted
 

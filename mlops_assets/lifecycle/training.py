@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
@@ -214,11 +214,11 @@ def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.Partit
     )  # fmt: skip
     def examples(
         context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> Result:
         read = table_versions(lake, upstream(spec), until=context.partition_key)
         pinned = {name: one["version"] for name, one in read.items()}
         rows, states = training_rows(spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned)
-        return result(asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}})
+        yield from result(asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}})
 
     return examples
 
@@ -236,7 +236,7 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
     )  # fmt: skip
     def parts(
         context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> Result:
         cutoff = context.partition_key
         read = recorded(context, key("training_set", spec.name, "examples"))
         about, tags = digest([read, spec.seed, code_version(spec.train, package=package)]), {"cutoff": cutoff, "dagster_run": context.run_id}
@@ -245,6 +245,6 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
                 spec, examples.collect(), cutoff=cutoff, read=read, package=package, releases=registry.releases(), run=run, dagster_run=context.run_id
             )
         shown = frame.select("rows", "train_seconds", "content_hash").row(0, named=True)
-        return result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run)), **shown})
+        yield from result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run)), **shown})
 
     return parts

@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     be_quiet()
     hold_service()
+    for name in ("dagster", "dagster.daemon", "alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         _replay(options)
     except PlatformError as error:

@@ -98,6 +98,13 @@ def failure(instance: dg.DagsterInstance, run_id: str) -> str:
     return "No step failed; look at the run in the UI."
 
 
+class DoesNotLoad(PlatformError):
+    """The project's definitions raise."""
+
+    def __init__(self, location: str, why: str) -> None:
+        super().__init__(f"The definitions of {location} do not load, so nothing was replayed.\n{why.strip()}\nMend them and type the same command.")
+
+
 def _drain(ticks: Iterator[object]) -> None:
     for error in ticks:
         if error is not None and not isinstance(error, str):
@@ -115,4 +122,7 @@ def opened(home: Path, *, module: str) -> Iterator[Daemon]:
     loadable = LoadableTargetOrigin(module_name=module, working_directory=str(Path.cwd()))
     target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
     with dg.DagsterInstance.from_ref(ref) as instance, create_test_daemon_workspace_context(target, instance) as workspace:
+        for name, entry in workspace.create_request_context().get_code_location_entries().items():
+            if entry.load_error is not None:
+                raise DoesNotLoad(name, entry.load_error.message)
         yield Daemon(instance=instance, workspace=workspace, assets=AssetDaemon(settings={}, pre_sensor_interval_seconds=0), logger=logger)

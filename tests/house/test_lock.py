@@ -27,7 +27,7 @@ def pins(lock: str) -> list[tuple[Requirement, str]]:
 
 
 def names(requirements: list[str]) -> dict[str, Requirement]:
-    return {canonicalize_name(one.name): one for one in map(Requirement, requirements)}
+    return {str(canonicalize_name(one.name)): one for one in map(Requirement, requirements)}
 
 
 @EITHER
@@ -54,7 +54,7 @@ def test_the_serving_lock_is_part_of_the_whole_one_and_a_small_part() -> None:
 
 def test_the_lock_holds_every_declared_dependency_within_its_bounds() -> None:
     declared = names([*PROJECT["dependencies"], *(one for extra in LOCKED_EXTRAS for one in EXTRAS[extra])])
-    locked = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one, _ in pins("requirements.lock")}
+    locked = {str(canonicalize_name(one.name)): str(one.specifier).removeprefix("==") for one, _ in pins("requirements.lock")}
     assert {name for name, one in declared.items() if locked.get(name) is None or not one.specifier.contains(locked[name])} == set()
 
 
