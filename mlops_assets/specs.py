@@ -289,10 +289,10 @@ class ModelSpec:
         table = self.examples.contract
         if isinstance(self.label, Threshold) and not self.positive:
             raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
-        for col in (*self.columns, *self.slices):
+        for col in (*self.columns, *self.slices, *self.request):
             if col.available not in {table.available, ALWAYS}:
                 raise DeclarationError(f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it.")
-        for col in (*self.columns, *self.slices, self.predict_at.column, self.label_column):
+        for col in (*self.columns, *self.slices, *self.request, self.predict_at.column, self.label_column):
             if col.table != table.__name__:
                 raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
 
@@ -310,6 +310,11 @@ class ModelSpec:
     def slices(self) -> tuple[Column, ...]:
         """The columns of the examples by which the gate looks at parts."""
         return tuple(as_column(item) for item in self.gate.slices) if self.gate else ()
+
+    @property
+    def request(self) -> tuple[Column, ...]:
+        """The columns that name one example in a request and in its prediction id."""
+        return tuple(as_column(item) for item in self.serving.request) if self.serving else ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:

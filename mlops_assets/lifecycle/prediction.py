@@ -32,7 +32,7 @@ def predictions(spec: ModelSpec, examples: pl.DataFrame, release: Release, *, ve
     features = tuple(release.signature["features"])
     scores = score(release.signature["entry"], dict(release.parts), examples, features)
     return examples.with_columns(
-        prediction_ids(release.content_hash, examples, features),
+        prediction_ids(release.content_hash, examples, (*release.signature["request"], *features)),
         scores.alias("prediction"),
         pl.lit(version, pl.Int64).alias("model_version"),
         pl.lit(release.content_hash).alias("content_hash"),

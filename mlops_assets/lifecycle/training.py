@@ -34,6 +34,10 @@ TABLES: Final = "tables"
 """Metadata of a training set: version and content digests of every table that it was made of."""
 
 
+PROBES: Final = 8
+"""Examples whose answers travel with a release."""
+
+
 class NoRecord(PlatformError):
     """A training set that does not say what it was made of."""
 
@@ -122,13 +126,16 @@ def split(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str) -> tuple[Training
 
 def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str) -> dict[str, Any]:
     """What a worker must know to serve these parts: entry point and its code, the types of a request, and rows with their answers."""
+    request, some = [col.name for col in spec.request], rows.gather_every(max(1, rows.height // PROBES)).head(PROBES)
+    probe = scoring.probe(entry(spec.score), parts, some, spec.feature_names, n=PROBES)
     return {
         "model": spec.name,
         "task": spec.task,
         "entry": entry(spec.score),
         "code_hash": code_version(spec.score, package=package),
+        "request": scoring.signature(rows, request, required=request),
         "features": scoring.signature(rows, spec.feature_names),
-        "probe": scoring.probe(entry(spec.score), parts, rows, spec.feature_names),
+        "probe": {**probe, "examples": scoring.rows(some, [*request, *spec.feature_names])},
     }
 
 
@@ -147,13 +154,14 @@ def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping
     }
 
 
-def provenance(spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float) -> dict[str, Any]:
+def provenance(spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int) -> dict[str, Any]:
     """How a model came about: covered by the ledger, never by the content hash."""
     commit, dirty = git_state(source(package).parent) or (None, None)
     return {
         "dagster_run": dagster_run,
-        "mlflow_run": mlflow_run,
+        "mlflow_run_id": mlflow_run,
         "git": {"commit": commit, "dirty": dirty},
+        "training_set": {"address": address(key("training_set", spec.name, "examples")), "rows": rows, "since": spec.train_on.since},
         "tables": {name: one["version"] for name, one in read.items()},
         "platform": importlib.metadata.version("mlops-assets"),
         "train_seconds": round(seconds, 3),
@@ -189,7 +197,7 @@ def fitted(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str, read: Mapping[st
     seconds = time.monotonic() - began
     record = {
         "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, read=read, package=package, params=heard.said),
-        "provenance": provenance(spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds),
+        "provenance": provenance(spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height),
     }
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package))
     for name, one in read.items():

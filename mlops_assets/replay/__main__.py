@@ -74,7 +74,7 @@ def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
                 Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, say=_say).run(months)
             finally:
                 resources.serving.stop()
-        print(summary.story(daemon.instance, catalogue, resources, months))
+        print(summary.story(daemon.instance, catalogue, resources, months, home=home))
 
 
 def _instance(home: Path) -> Path:

@@ -26,6 +26,7 @@ from resources.errors import PlatformError
 
 IN_PROCESS: Final[Mapping[str, Any]] = {
     "run_launcher": {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"},
+    "python_logs": {"python_log_level": "ERROR"},
     "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
 }
 """What the replay changes of the instance that ``dagster dev`` opens later: runs execute here, one after the other."""

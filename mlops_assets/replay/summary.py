@@ -1,11 +1,94 @@
 """What a replay shows at the end: a line a month, and one prediction traced to the tables it came from. Reads; computes nothing."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
-from mlops_assets.specs import Catalogue
+from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, REASON_TAG, address, key
+from mlops_assets.lifecycle.evaluation import MAIN
+from mlops_assets.partitions import calendar_of, end_of, shift
+from mlops_assets.specs import Catalogue, ModelSpec
+from resources.monitors.report import IndexRow, index_page, write_text_atomic
 from resources.profiles import Resources
+from resources.registry.lineage import lineage, lines
+
+Row = tuple[str, ...]
 
 
-def story(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, months: list[str]) -> str:
-    """The closing print."""
-    return f"{catalogue.project}: {len(months)} months"
+def story(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, months: Sequence[str], *, home: Path) -> str:
+    """The closing print: the table, one prediction's lineage, and where to look."""
+    judged = {month: _judged(instance, catalogue, month) for month in months}
+    judged = {month: said for month, said in judged.items() if said}
+    header = ("month", "labelled", *(f"{MAIN[spec.task].upper()} {spec.name}" for spec in catalogue.models), "verdict", "action", "live")
+    rows = [_month(instance, catalogue, resources, month, said) for month, said in judged.items()]
+    _index(catalogue, resources, judged)
+    parts = ["\n".join(_aligned([header, *rows]))]
+    if judged:
+        parts.append("\n".join(_one_prediction(catalogue.models[0], resources, max(judged))))
+    parts.append(f"reports  {resources.reports.index}\nlook around  make ui\nhome  {home}")
+    return "\n\n".join(parts)
+
+
+def _judged(instance: dg.DagsterInstance, catalogue: Catalogue, month: str) -> dict[str, Mapping[str, Any]]:
+    """Metadata of the month's monitor, by model."""
+    found = {spec.name: _metadata(instance, key("monitor", spec.name, "daily"), month) for spec in catalogue.models}
+    return {name: said for name, said in found.items() if said is not None}
+
+
+def _metadata(instance: dg.DagsterInstance, asset_key: dg.AssetKey, month: str) -> Mapping[str, Any] | None:
+    records = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[month]), limit=1).records
+    made = records[0].asset_materialization if records else None
+    return {name: value.value for name, value in made.metadata.items()} if made else None
+
+
+def _month(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, month: str, said: Mapping[str, Mapping[str, Any]]) -> Row:
+    labelled = max(int(one["labelled"]) for one in said.values())
+    metrics = [f"{said[spec.name][MAIN[spec.task]]:.3f}" if spec.name in said else "-" for spec in catalogue.models]
+    verdicts = [f"{name}: {verdict}" for name, one in said.items() for verdict in _verdict(one)]
+    after = end_of(shift(month, 1), calendar_of(catalogue))
+    live = [(spec.name, resources.registry.ledger().live_for(spec.name, after)) for spec in catalogue.models]
+    shown = ", ".join(f"{name} {entry.version}" for name, entry in live if entry is not None)
+    return (month, f"{labelled:,}", *metrics, "; ".join(verdicts) or "ok", "; ".join(_actions(instance, month)) or "-", shown)
+
+
+def _verdict(said: Mapping[str, Any]) -> Iterator[str]:
+    if said["performance"] != "ok":
+        yield f"performance {said['performance']}"
+    if said["drift"] != "ok":
+        yield f"{said['drift']} ({said['drift_alarms']})" if said["drift_alarms"] else str(said["drift"])
+
+
+def _actions(instance: dg.DagsterInstance, month: str) -> Iterator[str]:
+    """What the trainings with this cut-off ended in, by reason."""
+    found: dict[str, list[str]] = {}
+    for run in sorted(instance.get_runs(dg.RunsFilter(tags={CUTOFF_TAG: month})), key=lambda run: run.tags[MODEL_TAG]):
+        end = "retrained, live" if run.status == dg.DagsterRunStatus.SUCCESS else "retrained, refused"
+        found.setdefault(f"{end} ({run.tags.get(REASON_TAG, 'by hand')})", []).append(run.tags[MODEL_TAG])
+    for what, models in found.items():
+        yield what if len(found) == 1 else f"{', '.join(models)} {what}"
+
+
+def _index(catalogue: Catalogue, resources: Resources, judged: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    rows = [
+        IndexRow(month=month, model=name, verdict=", ".join(_verdict(said)) or "ok", detail=said["performance_sentence"], link=f"{name}/{month}.html")
+        for month, models in judged.items()
+        for name, said in models.items()
+    ]
+    write_text_atomic(resources.reports.index, index_page(rows, title=f"Reports of {catalogue.project}"))
+
+
+def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[str]:
+    """The month's highest prediction and where it comes from."""
+    frame = resources.lake.read(address(key("prediction", spec.name, "batch")), partitions=[month])
+    row = frame.sort("prediction", "row_id", descending=[True, False]).head(1).collect().row(0, named=True)
+    registered = [entry for entry in resources.registry.ledger().entries(spec.name) if entry.content_hash == row["content_hash"]]
+    release = resources.registry.releases().load(spec.name, row["content_hash"])
+    head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id'][:12]}"
+    return [head, *(f"  {line}" for line in lines(lineage(row, registered[-1], release.record))[1:])]
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -38,13 +38,15 @@ class Columns:
         return narrow.sort(self.order, maintain_order=True).drop([self.tie] if self.tie else [])
 
 
-def holding(examples: pl.DataFrame, rows: pl.DataFrame, *, at: str, on: Mapping[str, str], columns: Columns, ttl: timedelta | None) -> pl.Series:
+def holding(
+    examples: pl.DataFrame, rows: pl.DataFrame, *, at: str, on: Mapping[str, str], columns: Columns, ttl: timedelta | None
+) -> pl.Series:
     """For each example, in order, the position in ``rows`` of the row that held at ``at``, or null. ``on``: table key -> example column."""
     named = [pl.col(on[key]).alias(key) for key in columns.keys]
     left = examples.select(*named, pl.col(at).alias(AT)).with_row_index(ROW)
     right = columns.index(rows).rename({columns.stamp: SINCE})
     asking = left.drop_nulls().sort(AT, maintain_order=True)
-    found = asking.join_asof(right, left_on=AT, right_on=SINCE, by=list(columns.keys), strategy="backward", coalesce=False, check_sortedness=False)
+    found = asking.join_asof(right, left_on=AT, right_on=SINCE, by=list(columns.keys), coalesce=False, check_sortedness=False)
     if ttl:
         found = found.with_columns(pl.when(pl.col(AT) - pl.col(SINCE) <= ttl).then(pl.col(FOUND)).alias(FOUND))
     matchless = left.filter(pl.any_horizontal(pl.all().is_null())).select(ROW, pl.lit(None, dtype=found.schema[FOUND]).alias(FOUND))

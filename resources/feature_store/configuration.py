@@ -19,7 +19,7 @@ CACHE_SECONDS: Final = 1
 
 REFUSED: Final[Mapping[str, str]] = {
     "dask": "it loses examples whose features are expired or unknown and merges examples that share a key and an instant",
-    "file": "it is the dask store, which loses examples whose features are expired or unknown and merges examples that share a key and an instant",
+    "file": "it is the dask store under another name, which loses and merges examples",
     "postgres": "it multiplies examples where feature rows tie",
     "ray": "it ignores ttl",
 }
@@ -83,6 +83,6 @@ def demand(path: Path) -> None:
     Raises:
         RefusedOfflineStore: see ``checked_offline``.
     """
-    said = yaml.safe_load(path.read_text()) or {}
-    store = said.get("offline_store") or "dask"
+    said: Any = yaml.safe_load(path.read_text()) or {}
+    store: Any = said.get("offline_store") or "dask"
     checked_offline(store if isinstance(store, str) else store.get("type", "dask"), where=str(path))

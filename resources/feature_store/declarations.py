@@ -24,9 +24,9 @@ RESERVED: Final = frozenset({STAMP, MONTH, "status"})
 class View:
     """Features of one entity in one lake table.
 
-    ``keys`` identify a row; each is text unless ``key_types`` says ``int64``. ``ttl`` bounds the age of a ``compute`` view's row (inclusive);
-    a windowed view has none and says its longest ``window``, so that the online store knows for how long its last row can be trusted.
-    ``spec_hash`` is the caller's: it changes when the numbers may change.
+    ``keys`` identify a row; each is text unless ``key_types`` says ``int64``. ``ttl`` bounds the age of a ``compute`` view's row,
+    inclusively; a windowed view says its longest ``window`` instead, so that the online store knows for how long its last row can be
+    trusted. ``spec_hash`` is the caller's: it changes when the numbers may change.
     """
 
     name: str
@@ -48,11 +48,13 @@ class View:
         if not self.keys or not self.features:
             raise BadDeclaration(view=self.full_name, why="it needs at least one key and one feature")
         if unfit := sorted(name for name in (*self.features, *self.keys) if "__" in name or name in RESERVED):
-            raise BadDeclaration(view=self.full_name, why=f"{', '.join(unfit)}: the platform uses these names, or names with two underscores")
+            raise BadDeclaration(view=self.full_name, why=f"the platform uses the name {', '.join(unfit)}, or all with two underscores")
         if twice := sorted(set(self.keys) & set(self.features)):
             raise BadDeclaration(view=self.full_name, why=f"{', '.join(twice)} is a key and a feature")
-        if odd := sorted({*self.features.values()} - {*DTYPES}) + sorted({self.key_type(key) for key in self.keys} - {*KEY_DTYPES}):
-            raise BadDeclaration(view=self.full_name, why=f"{', '.join(odd)} is no type of a feature ({', '.join(DTYPES)}) or key ({', '.join(KEY_DTYPES)})")
+        if odd := sorted({*self.features.values()} - {*DTYPES}):
+            raise BadDeclaration(view=self.full_name, why=f"a feature is {', '.join(odd)}, not one of {', '.join(DTYPES)}")
+        if odd := sorted({self.key_type(key) for key in self.keys} - {*KEY_DTYPES}):
+            raise BadDeclaration(view=self.full_name, why=f"a key is {', '.join(odd)}, not one of {', '.join(KEY_DTYPES)}")
 
     @property
     def full_name(self) -> str:
@@ -70,7 +72,7 @@ class View:
 
     def fingerprint(self, uri: str) -> str:
         """Changes when anything that the registry shows changes."""
-        return _digest({name: value for name, value in vars(self).items()} | {"uri": uri, "features": list(self.features.items())})
+        return _digest(vars(self) | {"uri": uri, "features": list(self.features.items())})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class Service:
 
     def fingerprint(self, views: Mapping[str, str]) -> str:
         """Changes when the service or the fingerprint of one of its views changes."""
-        return _digest(dict(vars(self)) | {"views": [(name, views[name]) for name in self.views]})
+        return _digest(vars(self) | {"views": [(name, views[name]) for name in self.views]})
 
 
 @dataclass(frozen=True, kw_only=True)

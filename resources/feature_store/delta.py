@@ -1,4 +1,8 @@
-"""A Delta table as a Feast data source. Holds where the table is, never its rows; its class path is stored in every registry: do not move it."""
+"""A Delta table as a Feast data source: where the table is, never its rows. Every registry stores this class path: do not move it."""
+
+# ruff: noqa: TID253 -- Feast loads this module, never the other way round; the platform imports it inside functions
+# Feast's DataSource leaves __eq__ untyped:
+# pyright: reportUnknownMemberType=false
 
 import json
 from collections.abc import Callable, Iterable
@@ -28,7 +32,7 @@ VALUE_TYPES: Final = {
 class DeltaSource(DataSource):
     """A feature table: ``name`` is its lake address, ``uri`` where it lies, ``version`` an optional pin of its history.
 
-    Rows carry the instant from which they hold in ``timestamp_field``; they are created at that very instant, so there is no created column.
+    Rows carry the instant from which they hold in ``timestamp_field``; they are created at that very instant: there is no created column.
     ``date_partition_column`` decides between rows of the same key and instant: the later partition wins.
     """
 
@@ -60,7 +64,7 @@ class DeltaSource(DataSource):
 
     __hash__ = DataSource.__hash__
 
-    def source_type(self) -> int:
+    def source_type(self) -> "DataSourceProto.SourceType.ValueType":
         """What Feast calls sources that it does not know."""
         return DataSourceProto.CUSTOM_SOURCE
 

@@ -1,6 +1,6 @@
 """Loads Feast. The only place that does: it costs 9 CPU seconds as it comes and half of that here.
 
-Feast compiles run-time type checks into its classes (typeguard) and changes the process's warning filters; both are switched off while it loads.
+Feast compiles run-time type checks into its classes (typeguard) and changes the process's warning filters: neither happens here.
 Pinned by ``tests/upstream/test_feast.py``.
 """
 

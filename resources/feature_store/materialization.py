@@ -16,8 +16,8 @@ TICK: Final = timedelta(microseconds=1)
 def last_known(rows: pl.DataFrame, *, columns: Columns, until: datetime, ttl: timedelta | None, window: timedelta | None) -> pl.DataFrame:
     """Each key's row that holds at ``until`` with ``valid_until``, the first instant at which it may no longer be so.
 
-    That is its next row in the table, or the end of its ``ttl``. A windowed row without a next one whose ``window`` reaches beyond ``until``
-    holds values that will leave at instants which nobody computed: it is trusted at ``until`` and no later.
+    That is its next row in the table, or the end of its ``ttl``. A windowed row without a next one whose ``window`` reaches beyond
+    ``until`` holds values that will leave at instants which nobody computed: it is trusted at ``until`` and no later.
     """
     at = pl.lit(until).cast(INSTANT)
     stamp, keys = pl.col(columns.stamp), list(columns.keys)

@@ -1,7 +1,11 @@
-"""Feast's offline store over Delta tables, joined with Polars; its class path is stored in every registry: do not move it.
+"""Feast's offline store over Delta tables, joined with Polars. Every registry stores this class path: do not move it.
 
 Reads only. The join itself is ``resources.feature_store.asof``; what it promises is written down in ``tests/ports/test_offline_store.py``.
 """
+
+# ruff: noqa: TID253, ARG002, ARG004, FBT001, FBT002 -- Feast loads this module and gives its methods their arguments
+# pyarrow ships no types:
+# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false, reportUnknownVariableType=false
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +42,9 @@ class PolarsOfflineStoreConfig(FeastConfigBaseModel):
 class PolarsRetrievalJob(RetrievalJob):
     """A join that runs when its result is asked for."""
 
-    def __init__(self, evaluate: Callable[[], pl.DataFrame], *, full_feature_names: bool, metadata: RetrievalMetadata | None = None) -> None:
+    def __init__(
+        self, evaluate: Callable[[], pl.DataFrame], *, full_feature_names: bool, metadata: RetrievalMetadata | None = None
+    ) -> None:
         self._evaluate = evaluate
         self._full_feature_names = full_feature_names
         self._metadata = metadata
@@ -49,7 +55,8 @@ class PolarsRetrievalJob(RetrievalJob):
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._evaluate().to_arrow()
-        return table.cast(pa.schema([field.with_type(pa.string()) if field.type == pa.large_string() else field for field in table.schema]))
+        fields = [field.with_type(pa.string()) if field.type == pa.large_string() else field for field in table.schema]
+        return table.cast(pa.schema(fields))
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()
@@ -91,11 +98,11 @@ class Join:
         for key, column in self.on.items():
             if examples.schema[column] != rows.schema[key]:
                 why = f"column {column} is {examples.schema[column]}, the key {key} of {self.source.name} is {rows.schema[key]}"
-                raise UnfitExamples(service=self.source.name, why=why)
+                raise UnfitExamples(what=self.source.name, why=why)
 
 
 class PolarsOfflineStore(OfflineStore):
-    """Point-in-time joins: rows out equal rows in, in order; a row holds from its instant for at most the view's ttl, both ends included."""
+    """Point-in-time joins: rows out are rows in, in order; a row holds from its instant for at most the ttl, both ends included."""
 
     supports_filter_by_created_timestamp = True
     """Holds by construction: a ``DeltaSource`` row is created at its own instant."""
@@ -140,7 +147,8 @@ class PolarsOfflineStore(OfflineStore):
         def evaluate() -> pl.DataFrame:
             table = source.opened(config)
             rows = source.rows(table, keys=join_key_columns, features=feature_name_columns)
-            return latest(_between(rows, timestamp_field, start_date, end_date), columns=source.columns(join_key_columns)).select(*join_key_columns, *feature_name_columns, timestamp_field)
+            last = latest(_between(rows, timestamp_field, start_date, end_date), columns=source.columns(join_key_columns))
+            return last.select(*join_key_columns, *feature_name_columns, timestamp_field)
 
         return PolarsRetrievalJob(evaluate, full_feature_names=False)
 
@@ -161,15 +169,14 @@ class PolarsOfflineStore(OfflineStore):
         def evaluate() -> pl.DataFrame:
             table = source.opened(config)
             rows = source.rows(table, keys=join_key_columns, features=feature_name_columns)
-            ordered = _between(rows, timestamp_field, start_date, end_date).sort(source.columns(join_key_columns).order, maintain_order=True)
+            some = _between(rows, timestamp_field, start_date, end_date)
+            ordered = some.sort(source.columns(join_key_columns).order, maintain_order=True)
             return ordered.select(*join_key_columns, *feature_name_columns, timestamp_field)
 
         return PolarsRetrievalJob(evaluate, full_feature_names=False)
 
     @staticmethod
-    def offline_write_batch(
-        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
-    ) -> None:
+    def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None) -> None:
         """Refused: feature tables have one writer."""
         raise NotThroughFeast(what=f"Writing feature table {feature_view.name}", instead="Materialize its feature asset.")
 
@@ -181,11 +188,11 @@ class PolarsOfflineStore(OfflineStore):
 
 def _examples(entity_df: pl.DataFrame | pd.DataFrame | str | None) -> pl.DataFrame:
     if isinstance(entity_df, pd.DataFrame):
-        entity_df = cast("pl.DataFrame", pl.from_pandas(entity_df))
+        entity_df = pl.from_pandas(entity_df)
     if not isinstance(entity_df, pl.DataFrame):
         raise NotThroughFeast(what="Retrieval without examples, or by SQL", instead="Give a frame of keys and event_timestamp.")
     if STAMP not in entity_df.columns or not isinstance(entity_df.schema[STAMP], pl.Datetime):
-        raise UnfitExamples(service="", why=f"they need a column {STAMP} of instants")
+        raise UnfitExamples(what="any feature service", why=f"they need a column {STAMP} of instants")
     instants = pl.col(STAMP) if cast("pl.Datetime", entity_df.schema[STAMP]).time_zone else pl.col(STAMP).dt.replace_time_zone("UTC")
     return entity_df.with_columns(instants.cast(INSTANT))
 
@@ -201,7 +208,7 @@ def _joins(views: Sequence[FeatureView], references: Sequence[str], *, full_feat
     return [
         Join(
             source=_delta(by_name[name].batch_source),
-            on={column.name: by_name[name].projection.join_key_map.get(column.name, column.name) for column in by_name[name].entity_columns},
+            on={key.name: by_name[name].projection.join_key_map.get(key.name, key.name) for key in by_name[name].entity_columns},
             named={feature: f"{name}__{feature}" if full_feature_names else feature for feature in features},
             ttl=by_name[name].ttl,
         )
@@ -213,9 +220,9 @@ def _demand_columns(examples: pl.DataFrame, joins: Sequence[Join]) -> None:
     columns = set(examples.columns)
     for join in joins:
         if missing := [column for column in join.on.values() if column not in columns]:
-            raise UnfitExamples(service=join.source.name, why=f"they lack its key {', '.join(missing)}")
+            raise UnfitExamples(what=join.source.name, why=f"they lack its key {', '.join(missing)}")
         if twice := [name for name in join.named.values() if name in columns]:
-            raise UnfitExamples(service=join.source.name, why=f"they have a column {', '.join(twice)}, which is also a feature asked for")
+            raise UnfitExamples(what=join.source.name, why=f"they have a column {', '.join(twice)}, which is also a feature asked for")
         columns.update(join.named.values())
 
 
@@ -226,9 +233,9 @@ def _delta(source: DataSource | None) -> DeltaSource:
 
 
 def _between(rows: pl.DataFrame, stamp: str, start: datetime | None, end: datetime | None) -> pl.DataFrame:
-    since = pl.lit(True) if start is None else pl.col(stamp) >= pl.lit(start).cast(INSTANT)
-    until = pl.lit(True) if end is None else pl.col(stamp) <= pl.lit(end).cast(INSTANT)
-    return rows.filter(since & until)
+    if start is not None:
+        rows = rows.filter(pl.col(stamp) >= pl.lit(start).cast(INSTANT))
+    return rows if end is None else rows.filter(pl.col(stamp) <= pl.lit(end).cast(INSTANT))
 
 
 def _first(examples: pl.DataFrame) -> datetime | None:

@@ -1,8 +1,10 @@
-"""Feast's online store over ``packed``; its class path is stored in every ``feature_store.yaml``: do not move it.
+"""Feast's online store over ``packed``. Every ``feature_store.yaml`` stores this class path: do not move it.
 
 Feast asks for no instant, so ``get_online_features`` gives the stored values with their event timestamps and says nothing of their age:
 the platform reads through ``FeatureStore.online``, which does. An absent key is NOT_FOUND, a null value PRESENT without a value.
 """
+
+# ruff: noqa: TID253, ARG002, FBT001 -- Feast loads this module and gives its methods their arguments
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +95,7 @@ class PackedSqliteOnlineStore(OnlineStore):
         tables_to_keep: Sequence[FeatureView],
         entities_to_delete: Sequence[Entity],
         entities_to_keep: Sequence[Entity],
-        partial: bool,  # noqa: FBT001  # Feast's signature
+        partial: bool,
     ) -> None:
         """Refuse views that cannot be packed; forget those that are gone."""
         for table in tables_to_keep:
@@ -109,13 +111,15 @@ class PackedSqliteOnlineStore(OnlineStore):
     def file(self, config: RepoConfig) -> PackedFile:
         """The file behind this store."""
         if self._file is None:
-            self._file = PackedFile((config.repo_path or Path.cwd()) / config.online_store.path)
+            said: Any = config.online_store
+            self._file = PackedFile((config.repo_path or Path.cwd()) / said.path)
         return self._file
 
 
 def layout(table: FeatureView) -> str:
     """What names the layout of a view's rows: its tag, or for a view that the platform did not declare its fields."""
-    return table.tags.get(LAYOUT) or hashlib.sha256(repr([(field.name, str(field.dtype)) for field in table.features]).encode()).hexdigest()[:16]
+    fields = repr([(field.name, str(field.dtype)) for field in table.features])
+    return table.tags.get(LAYOUT) or hashlib.sha256(fields.encode()).hexdigest()[:16]
 
 
 def packable(table: FeatureView) -> dict[str, Dtype]:
@@ -136,7 +140,10 @@ def microseconds(instant: datetime) -> int:
 
 def proto(dtype: Dtype, value: Value) -> ValueProto:
     """A value as Feast carries it; null is a value without a field."""
-    return ValueProto() if value is None else ValueProto(**{FIELDS[dtype]: value})
+    carried = ValueProto()
+    if value is not None:
+        setattr(carried, FIELDS[dtype], value)
+    return carried
 
 
 def plain(value: ValueProto | None) -> Value:

@@ -8,7 +8,7 @@ A write never takes a key back to an earlier instant, nor at one instant to an o
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ WHERE excluded.layout <> packed.layout
     OR excluded.since > packed.since
     OR (excluded.since = packed.since AND coalesce(excluded.version >= packed.version, TRUE))
 """
+
+SELECT: Final = "SELECT key, since, valid_until, version, row FROM packed WHERE project = ? AND view = ? AND layout = ? AND key IN ({keys})"
 
 SLOTS: Final[dict[Dtype, str]] = {"float64": "d", "int64": "q", "bool": "?", "string": "I"}
 STRING: Final = 2
@@ -127,7 +129,7 @@ class PackedFile:
         found: dict[bytes, Packed] = {}
         for start in range(0, len(keys), CHUNK):
             some = keys[start : start + CHUNK]
-            query = f"SELECT key, since, valid_until, version, row FROM packed WHERE project = ? AND view = ? AND layout = ? AND key IN ({', '.join('?' * len(some))})"  # noqa: S608  # only question marks are pasted in
+            query = SELECT.format(keys=", ".join("?" * len(some)))
             for key, since, valid_until, version, row in self._connection().execute(query, (project, view, layout, *some)):
                 found[key] = Packed(key=key, since=since, valid_until=valid_until, version=version, row=row)
         return found
@@ -154,7 +156,7 @@ class PackedFile:
         return self._local.connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Generator[sqlite3.Connection]:
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
         try:

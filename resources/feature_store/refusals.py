@@ -32,7 +32,10 @@ class UnknownName(FeatureStoreError):
 
     def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
         listed = ", ".join(sorted(known)) or "nothing"
-        super().__init__(f"{kind} {name} is not in the feature registry, which has {listed}. Materialize feature/<project>/registry, or mend the name.")
+        super().__init__(
+            f"{kind} {name} is not in the feature registry, which has {listed}. Nothing was read or written. "
+            "Materialize feature/<project>/registry, or mend the name."
+        )
 
 
 class NoFeatureTable(FeatureStoreError):
@@ -56,8 +59,10 @@ class UnfitTable(FeatureStoreError):
 class UnfitExamples(FeatureStoreError):
     """Examples that cannot be joined with features."""
 
-    def __init__(self, *, service: str, why: str) -> None:
-        super().__init__(f"the examples do not fit feature service {service}: {why}. No features were read. Give the column as the views have it.")
+    def __init__(self, *, what: str, why: str) -> None:
+        super().__init__(
+            f"the examples do not fit {what}: {why}. No features were read. Give every key as the views have it, and instants in UTC."
+        )
 
 
 class RowsChanged(FeatureStoreError):

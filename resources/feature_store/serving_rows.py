@@ -1,5 +1,6 @@
 """Between the lake, the packed file and the platform: writes what holds at an instant, reads it back with a verdict on its age."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,7 @@ def put(store: "feast.FeatureStore", view: "feast.FeatureView", *, until: dateti
     instants = held.select(pl.col(source.timestamp_field, VALID_UNTIL).dt.epoch("us")).iter_rows()
     packed = [
         Packed(key=encoded.encode(key), since=since, valid_until=valid_until, version=table.version(), row=codec.pack(values))
-        for key, values, (since, valid_until) in zip(held.select(keys).iter_rows(), held.select(list(dtypes)).iter_rows(), instants, strict=True)
+        for key, values, (since, valid_until) in zip(_rows(held, keys), _rows(held, list(dtypes)), instants, strict=True)
     ]
     return _file(store).write(store.project, view.name, layout(view), packed)
 
@@ -59,6 +60,10 @@ def get(store: "feast.FeatureStore", view: "feast.FeatureView", entities: pl.Dat
     judged = answers.with_columns(pl.Series(status, verdicts, dtype=STATUS))
     joined = entities.select(keys).join(judged, on=keys, how="left", maintain_order="left")
     return joined.drop(keys).with_columns(pl.col(status).fill_null(ABSENT))
+
+
+def _rows(frame: pl.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    return frame.select(columns).iter_rows()
 
 
 def _verdict(row: Packed | None, at: int) -> str:

@@ -1,6 +1,6 @@
 """The feature store as the platform uses it: a resource over Feast. Everything that Feast does badly is replaced behind its interfaces."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 import polars as pl
 from filelock import FileLock
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from resources.feature_store import configuration, registration
 from resources.feature_store.asof import INSTANT, ROW
@@ -25,7 +25,7 @@ LOCK: Final = "registry.lock"
 LOCK_SECONDS: Final = 120
 
 
-class FeatureStore(dg.ConfigurableResource):
+class FeatureStore(dg.ConfigurableResource[Any]):
     """Registry, historical retrieval and online rows of one project.
 
     ``home`` is the folder of ``feature_store.yaml``, ``registry.db`` and ``online.db``; ``feast -c <home>`` and ``feast ui`` work on it.
@@ -36,7 +36,7 @@ class FeatureStore(dg.ConfigurableResource):
     lake: Lake
     registry_url: str = ""
     offline_store: str = configuration.OFFLINE
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("offline_store")
     @classmethod
@@ -61,8 +61,8 @@ class FeatureStore(dg.ConfigurableResource):
         ``versions`` pins lake tables by address, so that a training set can be made again.
 
         Raises:
-            UnknownName: no such service. NoFeatureTable: a view's table was never written. UnfitExamples: a key is missing or of another type.
-            RowsChanged: other rows came back than went in.
+            UnknownName: no such service. NoFeatureTable: a view's table was never written. RowsChanged: other rows came back than went in.
+            UnfitExamples: a key is missing or of another type, or a column has the name of a feature.
         """
         with self._feast(versions=versions) as store:
             found = registration.service_named(store, service)
@@ -79,7 +79,7 @@ class FeatureStore(dg.ConfigurableResource):
             raise RowsChanged(service=service, rows=spine.height, back=back.height)
         features = back.drop(asked.columns)
         if twice := sorted(set(features.columns) & set(spine.columns)):
-            raise UnfitExamples(service=service, why=f"they have columns {', '.join(twice)} of their own")
+            raise UnfitExamples(what=f"feature service {service}", why=f"they have columns {', '.join(twice)} of their own")
         return pl.concat([spine, features], how="horizontal")
 
     def materialize(self, views: Sequence[str], *, until: datetime) -> dict[str, int]:
@@ -114,7 +114,7 @@ class FeatureStore(dg.ConfigurableResource):
             return pl.concat([entities, *(serving_rows.get(store, view, entities, at=at) for view in views)], how="horizontal")
 
     @contextmanager
-    def _feast(self, *, versions: Mapping[str, int] | None = None) -> Iterator["feast.FeatureStore"]:
+    def _feast(self, *, versions: Mapping[str, int] | None = None) -> Generator["feast.FeatureStore"]:
         """A Feast store that read the registry just now."""
         load_feast()
         from feast import FeatureStore as Store
@@ -152,13 +152,13 @@ def _keys(store: "feast.FeatureStore", service: "feast.FeatureService") -> dict[
 def _demand_keys(examples: pl.DataFrame, keys: Mapping[str, str], *, service: str) -> None:
     for key, dtype in keys.items():
         if key not in examples.columns:
-            raise UnfitExamples(service=service, why=f"they lack the key {key}")
+            raise UnfitExamples(what=f"feature service {service}", why=f"they lack the key {key}")
         if str(examples.schema[key]) != dtype:
-            raise UnfitExamples(service=service, why=f"their key {key} is {examples.schema[key]}, the views have {dtype}")
+            raise UnfitExamples(what=f"feature service {service}", why=f"their key {key} is {examples.schema[key]}, the views have {dtype}")
 
 
 def _asked(spine: pl.DataFrame, keys: Mapping[str, str], *, at: str, service: str) -> pl.DataFrame:
     _demand_keys(spine, keys, service=service)
     if at not in spine.columns or not isinstance(dtype := spine.schema[at], pl.Datetime) or dtype.time_zone is None:
-        raise UnfitExamples(service=service, why=f"they need a column {at} of instants with a time zone")
+        raise UnfitExamples(what=f"feature service {service}", why=f"they need a column {at} of instants with a time zone")
     return spine.select(*keys, pl.col(at).cast(INSTANT).alias(STAMP)).with_row_index(ROW)

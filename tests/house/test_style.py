@@ -13,7 +13,9 @@ FILE_LINES: Final = 400
 PRODUCT_LINES: Final = 6000
 BROAD: Final = {"Exception", "BaseException"}
 PLACEHOLDERS: Final = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|pytest\.(mark\.)?(skip|xfail|importorskip)")
-SILENCED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma:\s*no)(?P<rest>.*)$")
+SILENCED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:|pragma:\s*no)(?P<rest>.*)$")
+RULES: Final = r"(: [A-Z]+\d+(, ?[A-Z]+\d+)*|( ignore)?\[\w+(, ?\w+)*\]|( report\w+=false,?)+)"
+REASON: Final = r"[ #,:-]+\w\S* \S+"
 
 PRODUCT: Final = tuple(modules().values())
 
@@ -85,7 +87,7 @@ def test_what_silences_a_checker_names_the_rule_and_the_reason() -> None:
     for path in (path for path in tracked() if path.suffix == ".py"):
         for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
             silenced = SILENCED.search(line)
-            if silenced and not re.match(r"(: [A-Z]+\d+(, ?[A-Z]+\d+)*|\[\w+(, ?\w+)*\]) +# \S+", silenced["rest"]):
+            if silenced and not re.match(RULES + REASON, silenced["rest"]):
                 found.append(f"{path}:{number}: {silenced[0]}")
     assert found == []
 
