@@ -7,4 +7,5 @@ ui: .venv/ready ; @.venv/bin/python -m mlops_assets.ui
 check: .venv/ready ; @.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/basedpyright && .venv/bin/lint-imports
 lock: .venv/ready ; @deploy/embedded/lock.sh
 servers: .venv/ready ; @deploy/embedded/servers.sh
-.venv/ready: requirements.lock pyproject.toml deploy/embedded/setup.sh ; @deploy/embedded/setup.sh
+.venv/ready: requirements.lock pyproject.toml deploy/embedded/setup.sh .venv/bin/python ; @deploy/embedded/setup.sh
+.venv/bin/python: ; @:

@@ -57,24 +57,26 @@ def settings(home: Path, project: str, *, offline: str = OFFLINE, registry_url: 
     }
 
 
-def write(home: Path, said: Mapping[str, Any]) -> Path:
-    """Put the settings into ``feature_store.yaml``, in one step; an equal file is left untouched.
+def stands(home: Path, said: Mapping[str, Any]) -> bool:
+    """Whether ``feature_store.yaml`` says this already.
 
     Raises:
         RefusedOfflineStore: somebody wrote another offline store into the file.
     """
     path = home / YAML
-    text = yaml.safe_dump(dict(said), sort_keys=False)
-    if path.exists():
-        found = path.read_text()
-        if found == text:
-            return path
-        demand(path)
-    home.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
-    return path
+    if not path.exists():
+        return False
+    if path.read_text() == _text(said):
+        return True
+    demand(path)
+    return False
+
+
+def write(home: Path, said: Mapping[str, Any]) -> None:
+    """Put the settings into ``feature_store.yaml``, in one step."""
+    partial = home / f"{YAML}.partial"
+    partial.write_text(_text(said))
+    partial.replace(home / YAML)
 
 
 def demand(path: Path) -> None:
@@ -86,3 +88,7 @@ def demand(path: Path) -> None:
     said: Any = yaml.safe_load(path.read_text()) or {}
     store: Any = said.get("offline_store") or "dask"
     checked_offline(store if isinstance(store, str) else store.get("type", "dask"), where=str(path))
+
+
+def _text(said: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(said), sort_keys=False)

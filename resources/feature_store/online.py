@@ -22,7 +22,7 @@ from feast.repo_config import FeastConfigBaseModel
 from resources.feature_store.declarations import Dtype
 from resources.feature_store.packed import Codec, Packed, PackedFile, Value
 from resources.feature_store.refusals import UnpackableType
-from resources.feature_store.registration import LAYOUT
+from resources.feature_store.registration import LAYOUT, WINDOW
 
 CLASS_PATH: Final = "resources.feature_store.online.PackedSqliteOnlineStore"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,12 +54,11 @@ class PackedSqliteOnlineStore(OnlineStore):
         """Rows from ``feast materialize`` and ``push``, in one transaction."""
         dtypes = packable(table)
         codec = Codec(list(dtypes.values()))
-        ttl = table.ttl
         rows = [
             Packed(
                 key=serialize_entity_key(key, config.entity_key_serialization_version),
                 since=microseconds(stamp),
-                valid_until=microseconds(stamp + ttl) + 1 if ttl else None,
+                valid_until=_trusted_until(table, stamp),
                 version=None,
                 row=codec.pack([plain(values.get(name)) for name in dtypes]),
             )
@@ -136,6 +135,13 @@ def packable(table: FeatureView) -> dict[str, Dtype]:
 def microseconds(instant: datetime) -> int:
     """Unix time; Feast's naive instants are UTC."""
     return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def _trusted_until(table: FeatureView, stamp: datetime) -> int | None:
+    """Feast does not say when a windowed row expires: it is trusted at its own instant and no later, until the platform writes it."""
+    if WINDOW in table.tags:
+        return microseconds(stamp) + 1
+    return microseconds(stamp + table.ttl) + 1 if table.ttl else None
 
 
 def proto(dtype: Dtype, value: Value) -> ValueProto:

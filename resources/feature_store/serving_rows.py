@@ -1,6 +1,7 @@
 """Between the lake, the packed file and the platform: writes what holds at an instant, reads it back with a verdict on its age."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +40,8 @@ def put(store: "feast.FeatureStore", view: "feast.FeatureView", *, until: dateti
         Packed(key=encoded.encode(key), since=since, valid_until=valid_until, version=table.version(), row=codec.pack(values))
         for key, values, (since, valid_until) in zip(_rows(held, keys), _rows(held, list(dtypes)), instants, strict=True)
     ]
-    return _file(store).write(store.project, view.name, layout(view), packed)
+    with closing(_file(store)) as file:
+        return file.write(store.project, view.name, layout(view), packed)
 
 
 def get(store: "feast.FeatureStore", view: "feast.FeatureView", entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
@@ -50,7 +52,8 @@ def get(store: "feast.FeatureStore", view: "feast.FeatureView", entities: pl.Dat
     keys = [column.name for column in view.entity_columns]
     known, encoded = entities.select(keys).drop_nulls().unique(), Keys(keys)
     names = [encoded.encode(key) for key in known.iter_rows()]
-    found = _file(store).read(store.project, view.name, layout(view), names)
+    with closing(_file(store)) as file:
+        found = file.read(store.project, view.name, layout(view), names)
     verdicts = [_verdict(found.get(name), microseconds(at)) for name in names]
     codec, nulls = Codec(list(dtypes.values())), [None] * len(dtypes)
     values = [codec.unpack(found[name].row) if verdict == FRESH else nulls for name, verdict in zip(names, verdicts, strict=True)]

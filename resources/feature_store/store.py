@@ -122,11 +122,12 @@ class FeatureStore(dg.ConfigurableResource[Any]):
 
         home = Path(self.home).absolute()
         said = configuration.settings(home, self.project, offline=self.offline_store, registry_url=self.registry_url)
-        if not (home / configuration.YAML).exists():
-            with self._lock():
-                configuration.write(home, said)
         offline = {**said["offline_store"], "versions": dict(versions or {}), "storage_options": self.storage_options}
         store = Store(config=RepoConfig(**{**said, "offline_store": offline}, repo_path=home))
+        if not configuration.stands(home, said):
+            with self._lock():
+                store.refresh_registry()  # its tables, made by one process
+                configuration.write(home, said)
         try:
             yield store
         finally:

@@ -43,8 +43,8 @@ class CodeMoved(PlatformError):
 
     def __init__(self, *, model: str, entry: str, wanted: str, found: str) -> None:
         super().__init__(
-            f"{model}: its release needs the code {wanted[:12]} behind {entry}, the code here is {found[:12]}. No Bento was built; the service "
-            "stays as it is. Release the model again with the code as it is now, or check out the commit of the release."
+            f"{model}: its release needs the code {wanted[:12]} behind {entry}, the code here is {found[:12]}. No Bento was built; the "
+            "service stays as it is. Release the model again with the code as it is now, or check out the commit of the release."
         )
 
 

@@ -62,7 +62,8 @@ class RollRefused(PlatformError):
 
     def __init__(self, *, model: str, reason: str) -> None:
         super().__init__(
-            f"The new service cannot answer for {model}: {reason} The old service keeps answering. Release {model} again with the code as it is now."
+            f"The new service cannot answer for {model}: {reason} The old service keeps answering. "
+            f"Release {model} again with the code as it is now."
         )
 
 
@@ -77,7 +78,9 @@ class NoService(PlatformError):
     """Nothing runs that could answer."""
 
     def __init__(self, *, home: Path) -> None:
-        super().__init__(f"No service runs for {home}, so nothing can be predicted online. Materialize deployment/<project>/service to start it.")
+        super().__init__(
+            f"No service runs for {home}, so nothing can be predicted online. Materialize deployment/<project>/service to start it."
+        )
 
 
 class Refused(PlatformError):
@@ -157,7 +160,7 @@ class LocalServing(Serving):
             return current if current is not None and current.bento == wanted.tag else self._spawn(wanted, declaration)
 
     def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
-        """Wait for the next service to answer for every model that it can, then make it the one that answers; the old one drains by itself."""
+        """Wait until the next service has looked at every model, then make it the one that answers; the old one drains by itself."""
         deadline = time.monotonic() + timeout
         while True:
             found = Endpoint.read(self._home / NEXT) or self.current()
@@ -180,7 +183,9 @@ class LocalServing(Serving):
             seats = self._seats(self._answering())
             seat = (seats or {}).get(model)
             if seats is not None and seat is None:
-                raise NotServed(model=model, content_hash=content_hash, reason="it has no route for this model. Start it with the model's route.")
+                raise NotServed(
+                    model=model, content_hash=content_hash, reason="it has no route for this model. Start it with the model's route."
+                )
             if seat and seat["content_hash"] == content_hash:
                 return seat
             if seat and content_hash in seat["refused"]:
@@ -248,7 +253,7 @@ class LocalServing(Serving):
             **THREADS, **{RUN_VARIABLE: str(record)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")
         )  # fmt: skip
         with (folder / "log").open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and script
                 [sys.executable, "-P", str(LAUNCH), json.dumps(plan)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True,
             )  # fmt: skip
@@ -331,7 +336,7 @@ def _free_port(host: str) -> int:
 
 def _call(url: str, *, model: str, body: Mapping[str, Any] | None = None, timeout: float = CALL_SECONDS) -> Mapping[str, Any]:
     data = None if body is None else json.dumps(body, allow_nan=False).encode()
-    request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
+    request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})  # noqa: S310  always the URL of our own process
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
             return json.load(answer)

@@ -77,7 +77,9 @@ def _examples(decoded: object) -> list[Mapping[str, Any]]:
         raise BadRequest(what='"examples" must be a list of at least one example.', field="examples")
     found = cast("list[object]", examples)
     if len(found) > MOST_EXAMPLES:
-        raise BadRequest(what=f'"examples" holds {len(found):,} examples; one request may hold {MOST_EXAMPLES:,}. Split it.', field="examples")
+        raise BadRequest(
+            what=f'"examples" holds {len(found):,} examples; one request may hold {MOST_EXAMPLES:,}. Split it.', field="examples"
+        )
     for row, example in enumerate(found):
         if not isinstance(example, dict):
             raise BadRequest(what=f"Example {row} is not an object of feature: value.", field="examples", example=row)

@@ -17,7 +17,7 @@ def main(plan: dict[str, str]) -> None:
         build(Path(plan["context"]), bento)
         shutil.rmtree(plan["context"])
     serve = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", plan["host"], "--port", plan["port"]]
-    os.execv(sys.executable, [*serve, "--api-workers", plan["workers"]])
+    os.execv(sys.executable, [*serve, "--api-workers", plan["workers"]])  # noqa: S606  our own interpreter, so that the process id stays
 
 
 def build(context: Path, bento: Path) -> None:
@@ -25,11 +25,13 @@ def build(context: Path, bento: Path) -> None:
     import bentoml
 
     built = bentoml.bentos.build_bentofile(str(context / "bentofile.yaml"), version=bento.name, build_ctx=str(context))
-    shutil.copyfile(context / "requirements.txt", Path(built.path, "env", "python", "requirements.txt"))  # BentoML adds a line without a hash
+    shutil.copyfile(
+        context / "requirements.txt", Path(built.path, "env", "python", "requirements.txt")
+    )  # BentoML adds a line without a hash
     bento.parent.mkdir(parents=True, exist_ok=True)
     if bento.exists():
         shutil.rmtree(bento)
-    os.rename(built.path, bento)
+    Path(built.path).rename(bento)
     (bento.parent / "latest").write_text(bento.name)
 
 

@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-DEPENDENCIES: Final = ("bentoml", "httptools", "lightgbm", "numpy", "orjson", "polars", "psutil", "pydantic", "scipy", "sqlalchemy", "uvloop")
+DEPENDENCIES: Final = (
+    "bentoml",
+    "httptools",
+    "lightgbm",
+    "numpy",
+    "orjson",
+    "polars",
+    "psutil",
+    "pydantic",
+    "scipy",
+    "sqlalchemy",
+    "uvloop",
+)
 """Direct dependencies of serving."""
 
 

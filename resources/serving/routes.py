@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 DECLARATION: Final = "serving.json"
 """Name of the declaration inside a Bento."""
@@ -34,8 +34,9 @@ class Declaration:
     @classmethod
     def read(cls, path: Path) -> "Declaration":
         """The declaration in ``serving.json``."""
-        said = json.loads(path.read_text())
-        return cls(**{**said, "routes": tuple(Route(**route) for route in said["routes"])})
+        said: dict[str, Any] = json.loads(path.read_text())
+        routes = tuple(Route(**route) for route in said.pop("routes"))
+        return cls(**said, routes=routes)
 
     def content(self) -> bytes:
         """The content of ``serving.json``."""

@@ -39,7 +39,8 @@ class EntryNotFound(PlatformError):
 
     def __init__(self, *, entry: str, reason: str) -> None:
         super().__init__(
-            f"{entry}: no such function ({reason}). Nothing can be predicted with it. Write it as `package.module:function` and check the spelling."
+            f"{entry}: no such function ({reason}). Nothing can be predicted with it. "
+            "Write it as `package.module:function` and check the spelling."
         )
 
 
@@ -54,7 +55,9 @@ class FeaturesMissing(PlatformError):
     """The frame lacks columns that the model was fitted on."""
 
     def __init__(self, *, entry: str, missing: Sequence[str]) -> None:
-        super().__init__(f"{entry}: the examples lack {', '.join(missing)}. Nothing was predicted. Join the model's features before scoring.")
+        super().__init__(
+            f"{entry}: the examples lack {', '.join(missing)}. Nothing was predicted. Join the model's features before scoring."
+        )
 
 
 class ProbeFailed(PlatformError):
@@ -62,8 +65,8 @@ class ProbeFailed(PlatformError):
 
     def __init__(self, *, entry: str, row: int, expected: float, got: float) -> None:
         super().__init__(
-            f"{entry}: example {row} of the release's probe was answered {expected!r} at training and {got!r} here. The version was not loaded. "
-            "Compare the installed libraries with requirements-serve.lock."
+            f"{entry}: example {row} of the release's probe was answered {expected!r} at training and {got!r} here. "
+            "The version was not loaded. Compare the installed libraries with requirements-serve.lock."
         )
 
 
@@ -125,7 +128,7 @@ def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str
 
 def signature(frame: pl.DataFrame, columns: Sequence[str], *, required: Collection[str] = ()) -> dict[str, Field]:
     """Types of ``columns`` as a release records them; every column but the ``required`` ones may be null."""
-    names = {dtype: name for name, dtype in DTYPES.items()}
+    names: dict[pl.DataType, str] = {dtype: name for name, dtype in DTYPES.items()}
     return {column: {"dtype": names[_plain(frame.schema[column])], "nullable": column not in required} for column in columns}
 
 

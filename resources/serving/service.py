@@ -6,7 +6,6 @@ each worker, which alone imports the follower and the front.
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,6 +18,7 @@ from resources.serving.endpoint import RUN_VARIABLE, Endpoint
 from resources.serving.guard import watch_holders, watch_supervisor
 from resources.serving.lock import differing
 from resources.serving.routes import REQUIREMENTS, Declaration
+from resources.settings import handed_over
 
 if TYPE_CHECKING:
     from bentoml import Service
@@ -73,7 +73,7 @@ class Host:
         self.declaration = declaration
         self.run = run
         self.root = root
-        self._follower: "Follower | None" = None
+        self._follower: Follower | None = None
 
     @property
     def follower(self) -> "Follower":
@@ -109,15 +109,14 @@ def declare(path: Path) -> "Service[Any]":
     """The BentoML service for the declaration in ``path``; everything else happens when BentoML calls its hooks."""
     import bentoml
 
-    record = os.environ.get(RUN_VARIABLE)
+    record = handed_over(RUN_VARIABLE)
     host = Host(Declaration.read(path), Endpoint.read(Path(record)) if record else None, path.parent)
     own_code(host.declaration, host.root)
     project = host.declaration.project
-    apis = {route.model: bentoml.api(_twin(route.model, host), route=f"/{route.model}/predict") for route in host.declaration.routes}
+    apis = {route.model: _twin(route.model, host) for route in host.declaration.routes}
     inner = type(project, (), {**apis, **_hooks(host), "__doc__": f"Models of {project}; GET /models says which versions answer."})
-    service = bentoml.service(
-        name=project, workers=1, traffic={"timeout": TIMEOUT_SECONDS}, logging={"access": {"enabled": False}}, tracing={"excluded_urls": ".*"}
-    )(inner)
+    quiet: dict[str, Any] = {"logging": {"access": {"enabled": False}}, "tracing": {"excluded_urls": ".*"}}
+    service = bentoml.service(name=project, workers=1, traffic={"timeout": TIMEOUT_SECONDS}, **quiet)(inner)
     service.add_asgi_middleware(cast("Any", _front), host=host)
     return service
 
@@ -140,22 +139,32 @@ def _front(app: Any, host: Host) -> Any:
     return Front(app, follower=host.follower, run=host.run.run if host.run else None)
 
 
-def _twin(model: str, host: Host) -> Callable[..., Any]:
+def _twin(model: str, host: Host) -> Any:
+    import bentoml
+
     async def predict(self: object, examples: list[dict[str, Value]]) -> Predictions:
         del self
         return Predictions.model_validate(asdict(host.follower.answer(model, examples)))
 
     predict.__name__ = predict.__qualname__ = model
     predict.__doc__ = f"Predictions of {model} for examples, one object of feature: value each; GET /models says which features."
-    return predict
+    return cast("Any", bentoml.api)(predict, route=f"/{model}/predict")
 
 
 def _hooks(host: Host) -> dict[str, Any]:
     import bentoml
 
-    return {
-        "supervise": staticmethod(bentoml.on_deployment(lambda: host.supervise())),
-        "begin": bentoml.on_startup(lambda _: host.begin()),
-        "end": bentoml.on_shutdown(lambda _: host.follower.stop()),
-        "__is_ready__": lambda _: host.follower.settled,
-    }
+    def supervise() -> None:
+        host.supervise()
+
+    def begin(_: object) -> None:
+        host.begin()
+
+    def end(_: object) -> None:
+        host.follower.stop()
+
+    def ready(_: object) -> bool:
+        return host.follower.settled
+
+    hooks = {"begin": bentoml.on_startup(begin), "end": bentoml.on_shutdown(end), "__is_ready__": ready}
+    return {"supervise": staticmethod(bentoml.on_deployment(supervise)), **hooks}

@@ -34,8 +34,8 @@ class CodeDiffers(PlatformError):
 
     def __init__(self, *, model: str, content_hash: str, release: str, bento: str) -> None:
         super().__init__(
-            f"{model}: release {content_hash[:12]} was fitted with code {release[:12]}, this Bento holds {bento[:12]}. It is not loaded; the "
-            f"version before keeps answering. Materialize deployment/<project>/service to roll a new Bento."
+            f"{model}: release {content_hash[:12]} was fitted with code {release[:12]}, this Bento holds {bento[:12]}. "
+            "It is not loaded; the version before keeps answering. Materialize deployment/<project>/service to roll a new Bento."
         )
 
 
@@ -44,8 +44,8 @@ class ReleaseIncomplete(PlatformError):
 
     def __init__(self, *, model: str, content_hash: str, missing: Sequence[str]) -> None:
         super().__init__(
-            f"{model}: release {content_hash[:12]} lacks {', '.join(missing)}, so no worker can check it. It is not loaded; the version before "
-            f"keeps answering. Materialize release/{model}/candidate again."
+            f"{model}: release {content_hash[:12]} lacks {', '.join(missing)}, so no worker can check it. "
+            f"It is not loaded; the version before keeps answering. Materialize release/{model}/candidate again."
         )
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from packaging.requirements import Requirement
+
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("mlops_assets", "resources", "sensors")
 
@@ -24,6 +26,13 @@ def modules(*packages: str) -> dict[str, Path]:
     """Dotted name to file of every module of these packages, by default the product's."""
     files = [path for path in tracked() if path.suffix == ".py" and path.parts[0] in (packages or PACKAGES)]
     return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): ROOT / path for path in files}
+
+
+@cache
+def locked(lock: str) -> dict[Requirement, str]:
+    """Each requirement of a lock, with its whole line."""
+    lines = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
+    return {Requirement(line.split(" --hash", maxsplit=1)[0]): line for line in lines}
 
 
 @cache

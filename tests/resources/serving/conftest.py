@@ -1,5 +1,6 @@
 """A tiny project for the tests of this folder."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,5 +11,5 @@ from tests.resources.serving.tiny import Tiny
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """A project on the path of this process, with an empty ledger."""
-    monkeypatch.syspath_prepend(str(tmp_path / "source"))
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "source"), *sys.path])
     return Tiny(tmp_path)

@@ -80,12 +80,19 @@ class Tiny:
         now = datetime.now(UTC)
         manifest = self.releases.manifest_hash(model, content_hash)
         registered = promotion.register(
-            self.ledger, model=model, content_hash=content_hash, manifest_hash=manifest, mlflow_run_id="none", actor="test", data_at=now, facts=None
+            self.ledger,
+            model=model,
+            content_hash=content_hash,
+            manifest_hash=manifest,
+            mlflow_run_id="none",
+            actor="test",
+            data_at=now,
+            facts=None,
         )
         version = int(registered.version or 0)
         promotion.promote(
             self.ledger, model=model, version=version, actor="test", data_at=now, activate_at=now + after if after else None,
-            expect_head=None, approval=promotion.NO_APPROVAL_NEEDED,
+            expect_head=None,
         )  # fmt: skip
         return version
 

@@ -1,0 +1,243 @@
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resources.feature_store.declarations import Dtype
+from resources.feature_store.light import load_feast
+from resources.feature_store.packed import Codec, Keys, Packed, PackedFile
+from resources.feature_store.refusals import NaiveInstant, UnfitExamples, UnknownName, UnpackableType
+from resources.feature_store.store import FeatureStore
+from tests.resources.feature_store.scenes import DEMAND, HOUR, NOON, PRICE, SALES, TICK, examples, filled, prices, sales
+
+VIEWS = ["shop_sales", "offer_price"]
+
+
+def stock(store: FeatureStore) -> Any:
+    """Feast as anybody would open it: from the folder of feature_store.yaml."""
+    load_feast()
+    from feast import FeatureStore as Stock
+
+    return Stock(repo_path=store.home)
+
+
+def asked(store: FeatureStore, rows: Sequence[tuple[str | None, int | None]], *, at: datetime) -> pl.DataFrame:
+    return store.online("demand", pl.DataFrame(rows, schema={"shop": pl.String, "article": pl.Int64}, orient="row"), at=at)
+
+
+def count(store: FeatureStore, *, at: datetime) -> tuple[int | None, str]:
+    row = asked(store, [("north", 1)], at=at).row(0, named=True)
+    return row["shop_sales__count_3h"], row["shop_sales__status"]
+
+
+def month(store: FeatureStore, name: str, rows: Sequence[tuple[str | None, datetime | None, int | None, float | None]]) -> None:
+    store.lake.replace(SALES.address, sales(rows).with_columns(month=pl.lit(name)), partition=name)
+
+
+def test_what_is_online_is_what_history_says_of_that_instant(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    keys: list[tuple[str | None, int | None]] = [("north", 1), ("north", 2), ("south", 1), ("west", 1), (None, 1), ("north", 1)]
+    store.materialize(VIEWS, until=NOON)
+
+    online = asked(store, keys, at=NOON)
+
+    history = store.historical("demand", examples([(shop, article, NOON) for shop, article in keys]))
+    assert online.select(history.columns[4:]).rows() == history.select(history.columns[4:]).rows()
+    assert online.schema["shop_sales__count_3h"] == pl.Int64()
+    assert online["offer_price__status"].to_list() == ["fresh", "fresh", "fresh", "absent", "absent", "fresh"]
+
+
+def test_stock_feast_reads_the_same_values_and_tells_absent_from_null(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(VIEWS, until=NOON)
+    feast = stock(store)
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    rows = [{"shop": "north", "article": 2}, {"shop": "west", "article": 2}]
+    answer = feast.get_online_features(features=feast.get_feature_service("demand"), entity_rows=rows, full_feature_names=True)
+
+    found = answer.to_dict()
+    assert (found["shop_sales__count_3h"], found["offer_price__price"], found["offer_price__label"]) == (
+        [3, None],
+        [2.5, None],
+        [None, None],
+    )
+    names = list(answer.proto.metadata.feature_names.val)
+    label = answer.proto.results[names.index("offer_price__label")]
+    assert [FieldStatus.Name(status) for status in label.statuses] == ["PRESENT", "NOT_FOUND"]
+    assert label.event_timestamps[0].ToDatetime() == NOON.replace(tzinfo=None)
+
+
+def test_stock_materialization_writes_rows_that_both_can_read(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    feast = stock(store)
+
+    feast.materialize(NOON - 9 * HOUR, NOON + HOUR, feature_views=VIEWS)
+
+    found = feast.get_online_features(["offer_price:price", "shop_sales:count_3h"], [{"shop": "north", "article": 1}]).to_dict()
+    assert (found["price"], found["count_3h"]) == ([9.5], [3])
+    row = asked(store, [("north", 1)], at=NOON + HOUR).row(0, named=True)
+    assert (row["offer_price__price"], row["offer_price__status"]) == (9.5, "fresh")
+    assert row["shop_sales__status"] == "stale", "Feast does not know when a windowed row expires"
+
+
+def test_a_row_is_stale_one_tick_after_its_ttl_as_in_history(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["offer_price"], until=NOON)
+    end = NOON + timedelta(hours=2)
+    statuses = [asked(store, [("north", 1)], at=at)["offer_price__status"].item() for at in (NOON - TICK, NOON, end, end + TICK)]
+    assert statuses == ["ahead", "fresh", "fresh", "stale"]
+
+
+def test_a_windowed_row_is_trusted_until_the_emission_that_follows_it(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON)
+    assert count(store, at=NOON + 3 * HOUR - TICK) == (3, "fresh")
+    assert count(store, at=NOON + 3 * HOUR) == (None, "stale")
+
+
+def test_a_windowed_row_whose_expiry_nobody_computed_is_trusted_only_when_it_was_written(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON + 4 * HOUR)
+    assert count(store, at=NOON + 4 * HOUR) == (0, "fresh")
+    assert count(store, at=NOON + 4 * HOUR + TICK) == (None, "stale")
+
+
+def test_a_windowed_row_older_than_its_window_is_empty_and_stays_so(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON + 6 * HOUR)
+    assert count(store, at=NOON + 600 * HOUR) == (0, "fresh")
+
+
+def test_an_older_month_never_takes_a_key_back(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    assert store.materialize(["shop_sales"], until=NOON) == {"shop_sales": 2}
+    assert store.materialize(["shop_sales"], until=NOON - HOUR) == {"shop_sales": 1}, "south is written again, north is not"
+    assert count(store, at=NOON) == (3, "fresh")
+
+
+def test_a_correction_of_the_same_instant_is_applied(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON)
+    month(store, "2013-02", [("north", NOON, 33, 3.0)])
+    store.materialize(["shop_sales"], until=NOON)
+    assert count(store, at=NOON) == (33, "fresh")
+
+
+def test_a_late_reader_of_an_older_table_does_not_undo_a_correction(tmp_path: Path) -> None:
+    file = PackedFile(tmp_path / "rows.db")
+    new = Packed(key=b"k", since=5, valid_until=None, version=8, row=b"new")
+    assert file.write("p", "v", "l", [new]) == 1
+    assert file.write("p", "v", "l", [replace(new, version=7, row=b"old")]) == 0
+    assert file.read("p", "v", "l", [b"k"]) == {b"k": new}
+    file.close()
+
+
+def test_a_view_with_another_spec_forgets_the_rows_of_the_old_one(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON)
+    store.apply([replace(SALES, spec_hash="sales-2"), PRICE], [DEMAND])
+    assert count(store, at=NOON) == (None, "absent")
+    month(store, "2013-02", [("north", NOON + 9 * HOUR, 1, 1.0)])
+    assert store.materialize(["shop_sales"], until=NOON - 2 * HOUR) == {"shop_sales": 1}, (
+        "an earlier row of the new spec replaces a later of the old"
+    )
+    assert count(store, at=NOON - 2 * HOUR) == (1, "fresh")
+
+
+def test_other_words_in_a_description_keep_the_rows(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["shop_sales"], until=NOON)
+    store.apply([replace(SALES, description="Other words."), PRICE], [DEMAND])
+    assert count(store, at=NOON) == (3, "fresh")
+
+
+def test_a_view_that_is_gone_leaves_no_rows(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(VIEWS, until=NOON)
+    store.apply([PRICE], [replace(DEMAND, views=("offer_price",))])
+    with sqlite3.connect(Path(store.home) / "online.db") as connection:
+        assert connection.execute("SELECT DISTINCT view FROM packed").fetchall() == [("offer_price",)]
+    connection.close()
+
+
+def test_null_keys_and_instants_are_never_online(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.lake.replace(
+        PRICE.address, prices([(None, 1, NOON, 1.0, "a", True), ("north", None, NOON, 1.0, "a", True), ("north", 1, None, 1.0, "a", True)])
+    )
+    assert store.materialize(["offer_price"], until=NOON) == {"offer_price": 0}
+
+
+def test_a_write_that_fails_leaves_every_row_as_it_was(tmp_path: Path) -> None:
+    file = PackedFile(tmp_path / "rows.db")
+    good = Packed(key=b"a", since=1, valid_until=None, version=1, row=b"1")
+    file.write("p", "v", "l", [good])
+    with pytest.raises(sqlite3.IntegrityError):
+        file.write("p", "v", "l", [replace(good, since=2, row=b"2"), replace(good, key=None)])  # pyright: ignore[reportArgumentType]  # the fault
+    assert file.read("p", "v", "l", [b"a"]) == {b"a": good}
+    file.close()
+
+
+def test_an_instant_without_a_zone_is_refused(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    with pytest.raises(NaiveInstant, match="until=2013-01-31 12:00:00 has no time zone"):
+        store.materialize(["shop_sales"], until=NOON.replace(tzinfo=None))
+    with pytest.raises(NaiveInstant, match="at="):
+        asked(store, [("north", 1)], at=NOON.replace(tzinfo=None))
+
+
+def test_an_unknown_view_and_a_missing_key_are_named(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    with pytest.raises(UnknownName, match="feature view shop_sale is not in the feature registry, which has offer_price, shop_sales"):
+        store.materialize(["shop_sale"], until=NOON)
+    with pytest.raises(UnfitExamples, match="lack the key article"):
+        store.online("demand", pl.DataFrame({"shop": ["north"]}), at=NOON)
+
+
+def test_a_type_that_cannot_be_packed_is_refused_when_it_is_registered(tmp_path: Path) -> None:
+    feast = stock(filled(tmp_path))
+    from feast import FeatureView, Field
+    from feast.types import Array, Float32
+
+    shop, source = feast.get_entity("shop"), feast.get_data_source(SALES.address)
+    with pytest.raises(UnpackableType, match=r"odd cannot be kept online: x \(Array\(Float32\)\)"):
+        feast.apply([FeatureView(name="odd", entities=[shop], schema=[Field(name="x", dtype=Array(Float32))], source=source)])
+
+
+DTYPES: tuple[Dtype, ...] = ("float64", "int64", "bool", "string")
+VALUES = st.tuples(
+    st.none() | st.floats(allow_nan=False), st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | st.booleans(), st.none() | st.text()
+)
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_packing_loses_nothing(rows: list[tuple[Any, ...]]) -> None:
+    codec = Codec(DTYPES * max(1, len(rows)))
+    flat = [value for row in (rows or [(None, None, None, None)]) for value in row]
+    assert codec.unpack(codec.pack(flat)) == flat
+
+
+def test_packing_keeps_not_a_number_apart_from_null() -> None:
+    codec = Codec(["float64", "float64"])
+    number, null = codec.unpack(codec.pack([float("nan"), None]))
+    assert number != number  # noqa: PLR0124  # what makes it not a number
+    assert null is None
+
+
+@given(st.text(), st.integers(-(2**63), 2**63 - 1))
+def test_a_key_is_encoded_as_feast_encodes_it(shop: str, article: int) -> None:
+    load_feast()
+    from feast.infra.key_encoding_utils import serialize_entity_key
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    key = EntityKey(join_keys=["shop", "article"], entity_values=[Value(string_val=shop), Value(int64_val=article)])
+    assert Keys(["shop", "article"]).encode([shop, article]) == serialize_entity_key(key, 3)
