@@ -12,7 +12,8 @@ SETTLED: Final = (
 )
 
 BUILD_NEW_DATA: Final = (
-    (dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()) & SETTLED)
+    dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & SETTLED
 ).with_label("build_new_data")
 """Build a partition once when its data arrives or is corrected; the latch keeps a tick that came too early from losing the update."""
 

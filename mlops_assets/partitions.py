@@ -17,7 +17,9 @@ def calendar_of(catalogue: Catalogue) -> Months:
     """The one calendar of a project's monthly sources."""
     found = {spec.partitions for spec in catalogue.sources if spec.partitions is not None}
     if len(found) != 1:
-        raise ValueError(f"{catalogue.project}: monthly sources must share one time zone, found {sorted(m.timezone for m in found) or 'none'}.")
+        raise ValueError(
+            f"{catalogue.project}: monthly sources must share one time zone, found {sorted(m.timezone for m in found) or 'none'}."
+        )
     return found.pop()
 
 

@@ -108,7 +108,9 @@ class FeatureViewSpec:
         self._refuse_later_than_stamp()
         missing = [key for key in self.entity.keys if key not in self.source.contract.columns]
         if missing:
-            raise DeclarationError(f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}.")
+            raise DeclarationError(
+                f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}."
+            )
 
     def _refuse_later_than_stamp(self) -> None:
         if self.stamp is None:
@@ -291,7 +293,9 @@ class ModelSpec:
             raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
         for col in (*self.columns, *self.slices, *self.request):
             if col.available not in {table.available, ALWAYS}:
-                raise DeclarationError(f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it.")
+                raise DeclarationError(
+                    f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it."
+                )
         for col in (*self.columns, *self.slices, *self.request, self.predict_at.column, self.label_column):
             if col.table != table.__name__:
                 raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
@@ -357,20 +361,28 @@ class Catalogue:
     def _demand_listed(self) -> None:
         for spec in self.views:
             if spec.source not in self.sources:
-                raise DeclarationError(f"{self.project}: view {spec.address} reads {spec.source.table}, which is not in the catalogue's sources.")
+                raise DeclarationError(
+                    f"{self.project}: view {spec.address} reads {spec.source.table}, which is not in the catalogue's sources."
+                )
         for model in self.models:
             for view in model.views:
                 if view not in self.views:
-                    raise DeclarationError(f"{self.project}: model {model.name} uses view {view.address}, which is not in the catalogue's views.")
+                    raise DeclarationError(
+                        f"{self.project}: model {model.name} uses view {view.address}, which is not in the catalogue's views."
+                    )
             if model.examples not in self.sources:
-                raise DeclarationError(f"{self.project}: model {model.name} takes examples from {model.examples.table}, not in the catalogue's sources.")
+                raise DeclarationError(
+                    f"{self.project}: model {model.name} takes examples from {model.examples.table}, not in the catalogue's sources."
+                )
 
     @property
     def package(self) -> str:
         """The Python package that holds the project: the part of its functions' module path that ends with the project's name."""
         module = self.sources[0].parse.__module__.split(".")
         if self.project not in module:
-            raise DeclarationError(f"{self.project}: {'.'.join(module)} is not inside a package called {self.project}; name the project after its package.")
+            raise DeclarationError(
+                f"{self.project}: {'.'.join(module)} is not inside a package called {self.project}; name the project after its package."
+            )
         return ".".join(module[: module.index(self.project) + 1])
 
 

@@ -103,7 +103,9 @@ class TableMeta(type):
             return cls
         table_available = options.pop("available", None)
         if table_available is None:
-            raise DeclarationError(f"{name}: say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS.")
+            raise DeclarationError(
+                f"{name}: say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS."
+            )
         hints = {key: hint for key, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
         cls.columns = {key: mcs._column(name, key, hint, space.get(key), table_available) for key, hint in hints.items()}
         cls.available = table_available
@@ -123,7 +125,9 @@ class TableMeta(type):
         if unknown:
             raise DeclarationError(f"{cls.__name__}: unknown option {', '.join(unknown)}. Known: available, key, level.")
         if not cls.key or set(cls.key) - set(cls.columns):
-            raise DeclarationError(f"{cls.__name__}: needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}.")
+            raise DeclarationError(
+                f"{cls.__name__}: needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}."
+            )
         for name, col in cls.columns.items():
             instant = cls.columns.get(col.available)
             if col.available != ALWAYS and (instant is None or instant.dtype != DTYPES[datetime]):

@@ -27,7 +27,9 @@ def main() -> int:
     if not (home / "dagster").is_dir():
         print(f"{home} holds no result to look at. Type `make demo` first.", file=sys.stderr)
         return 1
-    environment = child_environment(DAGSTER_HOME=str(home / "dagster"), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_ENABLE_AI_GATEWAY="false")
+    environment = child_environment(
+        DAGSTER_HOME=str(home / "dagster"), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_ENABLE_AI_GATEWAY="false"
+    )
     scripts = Path(sys.executable).parent
     started = [subprocess.Popen([str(scripts / name), *rest], env=environment) for name, *rest in commands(home).values()]  # noqa: S603  our own commands
     print("\n".join(f"{name:<8} http://{HOST}:{port}" for name, port in PORTS.items()), flush=True)

@@ -19,7 +19,9 @@ class NaiveInstant(PlatformError):
     """An instant without a time zone."""
 
     def __init__(self, instant: datetime) -> None:
-        super().__init__(f"{instant.isoformat()} has no time zone, so the data clock cannot be set to it. Pass an aware datetime, e.g. in UTC.")
+        super().__init__(
+            f"{instant.isoformat()} has no time zone, so the data clock cannot be set to it. Pass an aware datetime, e.g. in UTC."
+        )
 
 
 class UnreadableClock(PlatformError):

@@ -26,7 +26,9 @@ class UnreadableFile(PlatformError):
     """A file that is not the CSV that it should be."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} cannot be read as CSV: {why}. Nothing of it was ingested. Mend the file and materialize the partition again.")
+        super().__init__(
+            f"{path} cannot be read as CSV: {why}. Nothing of it was ingested. Mend the file and materialize the partition again."
+        )
 
 
 class EmptyFile(PlatformError):

@@ -216,7 +216,7 @@ class DeltaLake(Lake):
                 pause = min(2 * pause, LONGEST_PAUSE)
         raise LakeContended(address=address, partition=partition, attempts=ATTEMPTS)
 
-    def _commit(  # noqa: PLR0913 - one commit: where, on what, which rows, and how
+    def _commit(
         self, address: str, table: DeltaTable | None, rows: pl.DataFrame, *, partition: str | None, content: str, append: bool
     ) -> int:
         base = -1 if table is None else table.version()

@@ -98,7 +98,7 @@ def unseen(existing: pl.DataFrame, incoming: pl.DataFrame, *, key: Sequence[str]
     numbered = canonical(incoming.select(compared)).with_row_index("__row").unique(compared, keep="first", maintain_order=True)
     repeated = numbered.filter(pl.struct(key).is_duplicated())
     if repeated.height:
-        first = incoming.row(int(repeated["__row"].min()), named=True)  # pyright: ignore[reportArgumentType]
+        first = incoming.row(int(repeated["__row"].min()), named=True)  # pyright: ignore[reportArgumentType]  # the minimum of a row number
         count = repeated.select(key).n_unique()
         raise ConflictingRows(key=key, count=count, example={name: first[name] for name in key})
     known = current(existing, key=key).with_columns(_absent(incoming, existing)).select(compared)
@@ -139,7 +139,7 @@ def versions(frame: pl.DataFrame, *, key: Sequence[str], instant: str | None, la
     return stamped.with_columns(end.alias(KNOWN_UNTIL))
 
 
-def as_of(  # noqa: PLR0913 - the declared instants of a table, one argument each
+def as_of(
     frame: pl.DataFrame, *, key: Sequence[str], instant: str | None, availability: Mapping[str, str], lands: Lands, at: datetime
 ) -> pl.DataFrame:
     """The table as it was known at ``at``: of each key the version current then, if its ``instant`` had come.
@@ -173,7 +173,7 @@ def _family(dtype: pl.DataType) -> str:
 def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
-        return (column.cast(pl.Float64).fill_nan(float("nan")) + 0.0).reinterpret(signed=True)
+        return (column.cast(pl.Float64).fill_nan(float("nan")) + 0.0).reinterpret(dtype=pl.Int64)
     if isinstance(dtype, pl.Datetime):
         return column.dt.cast_time_unit("us").to_physical()
     if dtype in {pl.Categorical, pl.Enum} or dtype.is_decimal():

@@ -5,12 +5,11 @@ from typing import Final
 
 import dagster as dg
 
-from mlops_assets.jobs import train_keys
+from mlops_assets.jobs import done, newest, ready, scored, train_keys
 from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, REASON_TAG, key
 from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue, ModelSpec, Monthly, Months, PerformanceDrop
 from resources.registry.resource import Registry
-from sensors.months import done, newest, ready, scored
 
 INTERVAL: Final = 30
 VERDICT: Final = "performance"

@@ -5,12 +5,11 @@ from typing import Final
 
 import dagster as dg
 
-from mlops_assets.jobs import score_keys
+from mlops_assets.jobs import newest, ready, score_keys, scored
 from mlops_assets.keys import MODEL_TAG
 from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue
 from resources.registry.resource import Registry
-from sensors.months import newest, ready, scored
 
 INTERVAL: Final = 30
 

@@ -14,7 +14,6 @@ from mlops_assets.specs import Catalogue
 SOURCES: Final = (DEPARTURES, HOURLY, AIRCRAFT, AIRPORTS, AIRLINES, DAYS)
 VIEWS: Final = (
     weather.OBSERVED,
-    weather.SPELL,
     airport.LATELY,
     airport.TRAFFIC,
     desk.LATELY,
@@ -22,6 +21,7 @@ VIEWS: Final = (
     route.DELAYS,
     route.AIR_TIME,
     destination.DELAYS,
+    destination.AIR_TIME,
     flight.DELAYS,
     aircraft.DELAYS,
     aircraft.FACTS,

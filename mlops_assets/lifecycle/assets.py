@@ -21,7 +21,14 @@ Cadence = Literal["once", "monthly", "on_release"]
 
 
 def described(
-    asset_key: dg.AssetKey, *, owner: str, level: Level, kinds: set[str], description: str, cadence: Cadence, contract: Contract | None = None
+    asset_key: dg.AssetKey,
+    *,
+    owner: str,
+    level: Level,
+    kinds: set[str],
+    description: str,
+    cadence: Cadence,
+    contract: Contract | None = None,
 ) -> dict[str, Any]:
     """The arguments that ``dg.asset`` gets for every asset of the platform."""
     stage = asset_key.path[0]
@@ -49,7 +56,12 @@ def month_of(asset_key: dg.AssetKey) -> dg.AssetIn:
 
 
 def result(
-    asset_key: dg.AssetKey, frame: pl.DataFrame, contract: Contract, metadata: Mapping[str, Any] | None = None, *, checks: Sequence[dg.AssetCheckResult] = ()
+    asset_key: dg.AssetKey,
+    frame: pl.DataFrame,
+    contract: Contract,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    checks: Sequence[dg.AssetCheckResult] = (),
 ) -> Result:
     """The frame with its metadata, its contract check, and further ``checks``.
 

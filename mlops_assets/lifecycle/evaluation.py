@@ -9,12 +9,12 @@ import polars as pl
 from mlops_assets.keys import key
 from mlops_assets.lifecycle.assets import Result, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
-from mlops_assets.lifecycle.examples import DAY, LABEL
+from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
 from resources.monitors.gate import Difference, GateResult, gate, paired, paired_slices
-from resources.monitors.metrics import calibration, evaluate
 from resources.monitors.importance import permutation_importance
+from resources.monitors.metrics import calibration, evaluate
 from resources.monitors.plots import bars_svg, calibration_svg, markdown
 from resources.registry.releases import Release
 from resources.registry.resource import Registry
@@ -73,7 +73,12 @@ def evaluation_rows(metrics: pl.DataFrame, results: Sequence[GateResult]) -> pl.
         [{"metric": one.name, "value": one.value, "passed": one.passed, "sentence": one.sentence} for one in results],
         schema={"metric": pl.String, "value": pl.Float64, "passed": pl.Boolean, "sentence": pl.String},
     ).with_columns(
-        version=pl.lit(GATE), slice_by=pl.lit("all"), slice=pl.lit("all"), rows=pl.lit(0, pl.Int64), low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64)
+        version=pl.lit(GATE),
+        slice_by=pl.lit("all"),
+        slice=pl.lit("all"),
+        rows=pl.lit(0, pl.Int64),
+        low=pl.lit(None, pl.Float64),
+        high=pl.lit(None, pl.Float64),
     )
     return pl.concat([base, gates.select(base.columns)]).select([*Evaluated.columns])
 
@@ -101,7 +106,9 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, plots)
         shown = {name: dg.MetadataValue.md(markdown(svg, alt=name)) for name, svg in plots.items()}
-        yield from result(asset_key, evaluation_rows(metrics, results), contract, {**headline(metrics), **shown}, checks=[gate_result(asset_key, results)])
+        yield from result(
+            asset_key, evaluation_rows(metrics, results), contract, {**headline(metrics), **shown}, checks=[gate_result(asset_key, results)]
+        )
 
     return holdout
 
@@ -111,7 +118,9 @@ def gate_result(asset_key: dg.AssetKey, results: Sequence[GateResult]) -> dg.Ass
     lines = "\n".join(f"- {'passed' if one.passed else '**failed**'}: {one.sentence}" for one in results)
     failed = [one.name for one in results if not one.passed]
     findings = dg.MetadataValue.md(lines or "This model declares no gate.")
-    return dg.AssetCheckResult(asset_key=asset_key, check_name=GATE, passed=not failed, metadata={"findings": findings, "failed": ", ".join(failed) or "none"})
+    return dg.AssetCheckResult(
+        asset_key=asset_key, check_name=GATE, passed=not failed, metadata={"findings": findings, "failed": ", ".join(failed) or "none"}
+    )
 
 
 def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, str]:

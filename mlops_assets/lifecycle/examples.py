@@ -27,7 +27,11 @@ def spine(spec: ModelSpec, source: pl.DataFrame, *, calendar: Months, until: dat
     instant = pl.col(spec.predict_at.column.name)
     published = pl.lit(value=True) if table.available == ALWAYS else pl.col(table.available) <= pl.col(PREDICT_AT)
     kept = rows.with_columns((instant - spec.predict_at.ahead).alias(PREDICT_AT)).filter((pl.col(PREDICT_AT) < until) & published)
-    columns = [*table.key, *(key for view in spec.views for key in view.entity.keys), *(col.name for col in (*spec.columns, *spec.slices, *spec.request))]
+    columns = [
+        *table.key,
+        *(key for view in spec.views for key in view.entity.keys),
+        *(col.name for col in (*spec.columns, *spec.slices, *spec.request)),
+    ]
     return kept.select(
         *dict.fromkeys(columns),
         PREDICT_AT,

@@ -40,7 +40,9 @@ def feature_rows(spec: FeatureViewSpec, source: pl.DataFrame, *, since: datetime
     if spec.compute is None:
         columns = [_window_column(name, window) for name, window in spec.windows.items()]
         return windowed(rows, keys=spec.entity.keys, columns=columns, since=since, until=until)
-    stamped = rows.drop_nulls([*spec.entity.keys, *spec.instants]).with_columns(event_timestamp=pl.max_horizontal("known_from", *spec.instants))
+    stamped = rows.drop_nulls([*spec.entity.keys, *spec.instants]).with_columns(
+        event_timestamp=pl.max_horizontal("known_from", *spec.instants)
+    )
     given = stamped.select(*dict.fromkeys([*spec.entity.keys, *(col.name for col in spec.columns), "event_timestamp"]))
     made = spec.compute(given.sort("event_timestamp")).select(*spec.entity.keys, *spec.features, "event_timestamp")
     return made.filter(pl.col("event_timestamp").is_between(since, until, closed="left")).sort(*spec.entity.keys, "event_timestamp")
@@ -55,7 +57,10 @@ def months_back(spec: FeatureViewSpec) -> int:
 def feature_contract(spec: FeatureViewSpec) -> Contract:
     """Key never null, one row an emission, features of their declared types."""
     source = spec.source.contract.columns
-    keys = {name: Column(table=spec.address, name=name, dtype=source[name].dtype, nullable=False, available="event_timestamp") for name in spec.entity.keys}
+    keys = {
+        name: Column(table=spec.address, name=name, dtype=source[name].dtype, nullable=False, available="event_timestamp")
+        for name in spec.entity.keys
+    }
     features = {name: _feature_column(spec, name, feature) for name, feature in spec.features.items()}
     return Contract(columns={**keys, **features, "event_timestamp": EVENT_TIMESTAMP}, key=(*spec.entity.keys, "event_timestamp"))
 
@@ -96,7 +101,9 @@ def view_name(spec: FeatureViewSpec) -> str:
 def service(model: ModelSpec) -> Service:
     """The Feast feature service of a model."""
     views = tuple(view_name(view) for view in model.views)
-    return Service(name=model.name, views=views, owner=model.owner, description=f"Features of model {model.name}.", tags={"level": model.level})
+    return Service(
+        name=model.name, views=views, owner=model.owner, description=f"Features of model {model.name}.", tags={"level": model.level}
+    )
 
 
 def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -113,7 +120,11 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
         automation_condition=BUILD_NEW_DATA,
     )  # fmt: skip
     def view(context: dg.AssetExecutionContext, source: pl.LazyFrame, clock: Clock) -> Result:
-        since, until = (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar)) if calendar else (EPOCH, clock.now())
+        since, until = (
+            (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar))
+            if calendar
+            else (EPOCH, clock.now())
+        )
         frame = feature_rows(spec, source.collect(), since=since, until=until)
         yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec)})
 
@@ -128,11 +139,16 @@ def column_lineage(spec: FeatureViewSpec) -> dg.TableColumnLineage:
         return [dg.TableColumnDep(asset_key=source, column_name=name) for name in dict.fromkeys(names)]
 
     reads = [col.name for col in spec.columns]
-    features = {name: deps([feature.column.name, feature.at.name] if isinstance(feature, Window) else reads) for name, feature in spec.features.items()}
+    features = {
+        name: deps([feature.column.name, feature.at.name] if isinstance(feature, Window) else reads)
+        for name, feature in spec.features.items()
+    }
     return dg.TableColumnLineage({**{name: deps([name]) for name in spec.entity.keys}, **features})
 
 
-def registry(project: str, views: Sequence[FeatureViewSpec], models: Sequence[ModelSpec], *, package: str, owner: str) -> dg.AssetsDefinition:
+def registry(
+    project: str, views: Sequence[FeatureViewSpec], models: Sequence[ModelSpec], *, package: str, owner: str
+) -> dg.AssetsDefinition:
     """``feast apply`` as an asset: the Feast registry equals the declarations."""
     declared = [declaration(spec, package=package) for spec in views]
     services = [service(model) for model in models]
@@ -147,13 +163,17 @@ def registry(project: str, views: Sequence[FeatureViewSpec], models: Sequence[Mo
     )  # fmt: skip
     def applied(feature_store: FeatureStore) -> Result:
         done = feature_store.apply(declared, services)
-        frame = pl.DataFrame({"view": list(done.views), "spec_hash": list(done.views.values())}, schema={"view": pl.String, "spec_hash": pl.String})
+        frame = pl.DataFrame(
+            {"view": list(done.views), "spec_hash": list(done.views.values())}, schema={"view": pl.String, "spec_hash": pl.String}
+        )
         yield from result(asset_key, frame, contract, {"views": len(done.views), "changed": ", ".join(done.changed) or "none"})
 
     return applied
 
 
-def online(project: str, views: Sequence[FeatureViewSpec], *, owner: str, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def online(
+    project: str, views: Sequence[FeatureViewSpec], *, owner: str, partitions_def: dg.PartitionsDefinition[str]
+) -> dg.AssetsDefinition:
     """The newest row of every key in the online store, once a month of features is there."""
     asset_key = key("feature", project, "online")
     contract = contract_of(OnlineRows)
@@ -200,4 +220,3 @@ def _feast_type(feature: Window | type) -> Dtype:
     if isinstance(feature, Window):
         return "int64" if feature.kind == "count" else "float64"
     return FEAST_TYPES[feature]
-

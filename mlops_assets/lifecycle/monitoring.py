@@ -10,7 +10,7 @@ import polars as pl
 from mlops_assets.keys import address, key, table
 from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
-from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, ROW_ID, labels
+from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, ROW_ID, labels
 from mlops_assets.lifecycle.tables import Monitored
 from mlops_assets.specs import ModelSpec
 from resources.clock import Clock
@@ -44,7 +44,9 @@ class Judgement:
     labelled: pl.DataFrame
 
 
-def judge(spec: ModelSpec, predicted: pl.DataFrame, training: pl.DataFrame, settled: pl.DataFrame, release: Release, *, month: str) -> Judgement:
+def judge(
+    spec: ModelSpec, predicted: pl.DataFrame, training: pl.DataFrame, settled: pl.DataFrame, release: Release, *, month: str
+) -> Judgement:
     """Judge the predictions of ``month``.
 
     ``predicted`` holds every prediction so far, ``training`` the examples that the version was trained and judged on, ``settled`` the labels with
@@ -63,7 +65,9 @@ def judge(spec: ModelSpec, predicted: pl.DataFrame, training: pl.DataFrame, sett
     realised = performance(losses, baseline=_baseline(spec, release, training), since=since)
     mature = labelled.filter(pl.col("label_state") == "mature")
     metrics = evaluate(task=spec.task, frame=mature, slices=[col.name for col in spec.slices], seed=spec.seed)
-    return Judgement(rows=pl.concat([drifted, realised.rows]), inputs=summary(drifted), realised=realised, metrics=metrics, labelled=labelled)
+    return Judgement(
+        rows=pl.concat([drifted, realised.rows]), inputs=summary(drifted), realised=realised, metrics=metrics, labelled=labelled
+    )
 
 
 def _baseline(spec: ModelSpec, release: Release, training: pl.DataFrame) -> Baseline | None:
@@ -112,7 +116,14 @@ def write(spec: ModelSpec, found: Judgement, training: pl.DataFrame, page: Any, 
     """The Evidently report of the most drifted columns."""
     columns = [one.column for one in found.inputs.columns][: spec.monitor.columns]
     write_report(
-        page, reference=training, current=found.labelled, columns=columns, seed=spec.seed, sample=spec.monitor.sample, title=title, task=spec.task
+        page,
+        reference=training,
+        current=found.labelled,
+        columns=columns,
+        seed=spec.seed,
+        sample=spec.monitor.sample,
+        title=title,
+        task=spec.task,
     )
 
 
@@ -129,7 +140,9 @@ def metadata(spec: ModelSpec, found: Judgement, report: str) -> dict[str, Any]:
         "predictions": found.labelled.height,
         "labelled": found.labelled.filter(pl.col("label_state") == "mature").height,
         **dict(overall.select("metric", "value").iter_rows()),
-        "drift_by_column": dg.MetadataValue.md(bars_markdown(_effects(found.inputs), title="Most drifted columns", alarms=_alarmed(found.inputs))),
+        "drift_by_column": dg.MetadataValue.md(
+            bars_markdown(_effects(found.inputs), title="Most drifted columns", alarms=_alarmed(found.inputs))
+        ),
         "loss_by_day": dg.MetadataValue.md(markdown(_losses(found.realised), alt="Daily loss")),
     }
 

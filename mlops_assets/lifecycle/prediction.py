@@ -50,9 +50,7 @@ def batch(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDef
         deps=[*(table(view.address, stage="feature") for view in spec.views), key("release", spec.name, "live")],
         partitions_def=partitions_def,
     )  # fmt: skip
-    def answers(
-        context: dg.AssetExecutionContext, source: pl.LazyFrame, feature_store: FeatureStore, registry: Registry
-    ) -> Result:
+    def answers(context: dg.AssetExecutionContext, source: pl.LazyFrame, feature_store: FeatureStore, registry: Registry) -> Result:
         until = end_of(context.partition_key, calendar)
         live = registry.ledger().live_for(spec.name, until)
         if live is None:

@@ -35,7 +35,9 @@ class NoCandidate(PlatformError):
     """Nothing that could go live."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(f"{spec.name} has no candidate, so nothing can go live. Materialize release/{spec.name}/candidate for a cut-off month.")
+        super().__init__(
+            f"{spec.name} has no candidate, so nothing can go live. Materialize release/{spec.name}/candidate for a cut-off month."
+        )
 
 
 def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -79,7 +81,9 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
         entry = registry.promote(spec.name, newest(spec, registry.ledger().entries(spec.name)), actor=actor(context), data_at=clock.now())
         repaired = follow(registry.ledger(), tracking, model=spec.name)
         frame = pl.DataFrame({"model": [spec.name], "version": [entry.version], "content_hash": [entry.content_hash]})
-        yield from result(asset_key, frame, contract, {"version": int(entry.version or 0), "ledger_entry": entry.seq, "repaired": len(repaired)})
+        yield from result(
+            asset_key, frame, contract, {"version": int(entry.version or 0), "ledger_entry": entry.seq, "repaired": len(repaired)}
+        )
 
     return promoted
 

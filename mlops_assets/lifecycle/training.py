@@ -29,7 +29,6 @@ from resources.serving import scoring
 from resources.serving.lock import lock_hash
 from resources.tracking import Run, Tracking
 
-
 TABLES: Final = "tables"
 """Metadata of a training set: version and content digests of every table that it was made of."""
 
@@ -42,7 +41,9 @@ class NoRecord(PlatformError):
     """A training set that does not say what it was made of."""
 
     def __init__(self, where: str, month: str) -> None:
-        super().__init__(f"{where} {month} has no record of the tables behind it, so no model can be named after them. Materialize it again.")
+        super().__init__(
+            f"{where} {month} has no record of the tables behind it, so no model can be named after them. Materialize it again."
+        )
 
 
 class NothingToFit(PlatformError):
@@ -139,7 +140,9 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
     }
 
 
-def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping[str, Any], package: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def identity(
+    spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping[str, Any], package: str, params: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything that decides what a model is, and nothing else: equal identity, equal content hash, however it came."""
     return {
         "model": spec.name,
@@ -154,7 +157,9 @@ def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping
     }
 
 
-def provenance(spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int) -> dict[str, Any]:
+def provenance(
+    spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int
+) -> dict[str, Any]:
     """How a model came about: covered by the ledger, never by the content hash."""
     commit, dirty = git_state(source(package).parent) or (None, None)
     return {
@@ -188,7 +193,17 @@ class Heard:
         self._log.metric(name, value, step=step)
 
 
-def fitted(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str, read: Mapping[str, Any], package: str, releases: Releases, run: Run, dagster_run: str) -> pl.DataFrame:  # noqa: PLR0913  one fit, each thing that it depends on named
+def fitted(
+    spec: ModelSpec,
+    rows: pl.DataFrame,
+    *,
+    cutoff: str,
+    read: Mapping[str, Any],
+    package: str,
+    releases: Releases,
+    run: Run,
+    dagster_run: str,
+) -> pl.DataFrame:
     """Fit, store the parts by content hash, and describe them in the MLflow run; the one row that names the result."""
     data, trained_until = split(spec, rows, cutoff=cutoff)
     began = time.monotonic()
@@ -197,14 +212,23 @@ def fitted(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str, read: Mapping[st
     seconds = time.monotonic() - began
     record = {
         "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, read=read, package=package, params=heard.said),
-        "provenance": provenance(spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height),
+        "provenance": provenance(
+            spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height
+        ),
     }
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package))
     for name, one in read.items():
         run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
     run.artifact("model", releases.path(spec.name, content_hash))
     run.tags(content_hash=content_hash)
-    row = {"content_hash": content_hash, "mlflow_run_id": run.id, "cutoff": cutoff, "trained_until": trained_until, "rows": data.train.height + data.validation.height, "train_seconds": seconds}
+    row = {
+        "content_hash": content_hash,
+        "mlflow_run_id": run.id,
+        "cutoff": cutoff,
+        "trained_until": trained_until,
+        "rows": data.train.height + data.validation.height,
+        "train_seconds": seconds,
+    }
     return pl.DataFrame([row])
 
 
@@ -220,13 +244,15 @@ def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.Partit
         deps=view_keys,
         partitions_def=partitions_def,
     )  # fmt: skip
-    def examples(
-        context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore
-    ) -> Result:
+    def examples(context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore) -> Result:
         read = table_versions(lake, upstream(spec), until=context.partition_key)
         pinned = {name: one["version"] for name, one in read.items()}
-        rows, states = training_rows(spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned)
-        yield from result(asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}})
+        rows, states = training_rows(
+            spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned
+        )
+        yield from result(
+            asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}}
+        )
 
     return examples
 
@@ -242,15 +268,23 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
         partitions_def=partitions_def,
         code_version=code_version(spec.train, package=package)[:16],
     )  # fmt: skip
-    def parts(
-        context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking
-    ) -> Result:
+    def parts(context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
         cutoff = context.partition_key
         read = recorded(context, key("training_set", spec.name, "examples"))
-        about, tags = digest([read, spec.seed, code_version(spec.train, package=package)]), {"cutoff": cutoff, "dagster_run": context.run_id}
+        about, tags = (
+            digest([read, spec.seed, code_version(spec.train, package=package)]),
+            {"cutoff": cutoff, "dagster_run": context.run_id},
+        )
         with tracking.run(f"{address(asset_key)} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
             frame = fitted(
-                spec, examples.collect(), cutoff=cutoff, read=read, package=package, releases=registry.releases(), run=run, dagster_run=context.run_id
+                spec,
+                examples.collect(),
+                cutoff=cutoff,
+                read=read,
+                package=package,
+                releases=registry.releases(),
+                run=run,
+                dagster_run=context.run_id,
             )
         shown = frame.select("rows", "train_seconds", "content_hash").row(0, named=True)
         yield from result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run)), **shown})

@@ -6,9 +6,8 @@ import logging
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -23,7 +22,9 @@ class FolderHeld(PlatformError):
     """Another replay works in the folder."""
 
     def __init__(self, home: Path, holder: str) -> None:
-        super().__init__(f"{home} is held by another replay ({holder}), so this one did not start. Wait for it, stop it, or set MLOPS_HOME to another folder.")
+        super().__init__(
+            f"{home} is held by another replay ({holder}), so this one did not start. Wait for it, stop it, or set MLOPS_HOME to another folder."
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,8 +93,12 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mlops_assets.replay", description="Replay a project's archive with real ticks.")
-    parser.add_argument("--definitions", default="mlops_assets.definitions", help="module of the Dagster definitions (default: %(default)s)")
-    parser.add_argument("--catalogue", default="mlops_assets.flights.catalogue:CATALOGUE", help="where the catalogue is (default: %(default)s)")
+    parser.add_argument(
+        "--definitions", default="mlops_assets.definitions", help="module of the Dagster definitions (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--catalogue", default="mlops_assets.flights.catalogue:CATALOGUE", help="where the catalogue is (default: %(default)s)"
+    )
     parser.add_argument("--until", help="last month to replay, YYYY-MM (default: all)")
     return parser
 

@@ -38,7 +38,9 @@ class RunFailed(PlatformError):
     def __init__(self, run: dg.DagsterRun, reason: str) -> None:
         what = ", ".join(sorted("/".join(key.path) for key in run.asset_selection or ())) or run.job_name
         month = f" {run.tags['dagster/partition']}" if "dagster/partition" in run.tags else ""
-        super().__init__(f"{what}{month} failed, so the replay stopped.\n{reason}\nMend it and type the same command: it goes on from here.")
+        super().__init__(
+            f"{what}{month} failed, so the replay stopped.\n{reason}\nMend it and type the same command: it goes on from here."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Daemon:
         """
         before = self.instance.get_runs_count()
         with freeze_time(now):
-            self.assets._run_iteration_impl(self.workspace, threadpool_executor=None, amp_tick_futures={}, debug_crash_flags={})  # noqa: SLF001
+            self.assets._run_iteration_impl(self.workspace, threadpool_executor=None, amp_tick_futures={}, debug_crash_flags={})  # noqa: SLF001  the one use of this private, pinned in tests/upstream
             _drain(execute_sensor_iteration(self.workspace, self.logger, None, None))
         self._raise_failures(before)
         return self.instance.get_runs_count() - before
@@ -81,7 +83,9 @@ class Daemon:
         return len(cut_off)
 
     def _raise_failures(self, before: int) -> None:
-        new = self.instance.get_runs(limit=self.instance.get_runs_count() - before or None) if self.instance.get_runs_count() > before else []
+        new = (
+            self.instance.get_runs(limit=self.instance.get_runs_count() - before or None) if self.instance.get_runs_count() > before else []
+        )
         for run in new:
             if run.status == dg.DagsterRunStatus.FAILURE:
                 raise RunFailed(run, failure(self.instance, run.run_id))
@@ -103,7 +107,9 @@ class DoesNotLoad(PlatformError):
     """The project's definitions raise."""
 
     def __init__(self, location: str, why: str) -> None:
-        super().__init__(f"The definitions of {location} do not load, so nothing was replayed.\n{why.strip()}\nMend them and type the same command.")
+        super().__init__(
+            f"The definitions of {location} do not load, so nothing was replayed.\n{why.strip()}\nMend them and type the same command."
+        )
 
 
 def _drain(ticks: Iterator[object]) -> None:

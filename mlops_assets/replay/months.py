@@ -28,7 +28,9 @@ class NeverSettles(PlatformError):
     """Automation asks for ever more runs."""
 
     def __init__(self, month: str) -> None:
-        super().__init__(f"{month} is not settled after {MOST_ROUNDS} rounds: something asks for runs again and again. Look at Automation in the UI.")
+        super().__init__(
+            f"{month} is not settled after {MOST_ROUNDS} rounds: something asks for runs again and again. Look at Automation in the UI."
+        )
 
 
 class NothingToReplay(PlatformError):

@@ -43,7 +43,9 @@ def _metadata(instance: dg.DagsterInstance, asset_key: dg.AssetKey, month: str) 
     return {name: value.value for name, value in made.metadata.items()} if made else None
 
 
-def _month(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, month: str, said: Mapping[str, Mapping[str, Any]]) -> Row:
+def _month(
+    instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, month: str, said: Mapping[str, Mapping[str, Any]]
+) -> Row:
     labelled = max(int(one["labelled"]) for one in said.values())
     metrics = [f"{said[spec.name][MAIN[spec.task]]:.3f}" if spec.name in said else "-" for spec in catalogue.models]
     verdicts = [f"{name}: {verdict}" for name, one in said.items() for verdict in _verdict(one)]
@@ -72,7 +74,13 @@ def _actions(instance: dg.DagsterInstance, month: str) -> Iterator[str]:
 
 def _index(catalogue: Catalogue, resources: Resources, judged: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
     rows = [
-        IndexRow(month=month, model=name, verdict=", ".join(_verdict(said)) or "ok", detail=said["performance_sentence"], link=f"{name}/{month}.html")
+        IndexRow(
+            month=month,
+            model=name,
+            verdict=", ".join(_verdict(said)) or "ok",
+            detail=said["performance_sentence"],
+            link=f"{name}/{month}.html",
+        )
         for month, models in judged.items()
         for name, said in models.items()
     ]

@@ -2,7 +2,7 @@
 
 # ruff: noqa: TID253 -- Feast loads this module, never the other way round; the platform imports it inside functions
 # Feast's DataSource leaves __eq__ untyped:
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, Feast is untyped in places
 
 import json
 from collections.abc import Callable, Iterable

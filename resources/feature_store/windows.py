@@ -68,9 +68,7 @@ class _Intervals:
     value: Floats
 
 
-def windowed(
-    rows: pl.DataFrame, *, keys: Sequence[str], columns: Sequence[WindowColumn], since: datetime, until: datetime
-) -> pl.DataFrame:
+def windowed(rows: pl.DataFrame, *, keys: Sequence[str], columns: Sequence[WindowColumn], since: datetime, until: datetime) -> pl.DataFrame:
     """Feature rows with ``since <= event_timestamp < until``, sorted by keys and time: ``keys``, the columns, ``event_timestamp``.
 
     ``rows`` are versions (``known_from``, ``known_until``) that reach back from ``since`` at least as far as the longest window; more
@@ -106,7 +104,10 @@ def _intervals(rows: pl.DataFrame, column: WindowColumn, start: int, stop: int) 
         .sort(KEY, "enter")
     )
     return _Intervals(
-        key=counting[KEY].to_numpy(), enter=counting["enter"].to_numpy(), leave=counting["leave"].to_numpy(), value=counting["value"].to_numpy()
+        key=counting[KEY].to_numpy(),
+        enter=counting["enter"].to_numpy(),
+        leave=counting["leave"].to_numpy(),
+        value=counting["value"].to_numpy(),
     )
 
 

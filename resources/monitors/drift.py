@@ -127,7 +127,9 @@ class _Grid:
         inside = np.arange(len(line)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         counts[at[line], which[line], inside] = profiles["counts"].explode().to_numpy()
         training = np.array([[*column.counts, *([0] * (width - column.size))] for column in columns], dtype=np.float64)
-        return cls(rows=rows, nulls=nulls, counts=counts, numeric=np.array([column.kind == "number" for column in columns]), training=training)
+        return cls(
+            rows=rows, nulls=nulls, counts=counts, numeric=np.array([column.kind == "number" for column in columns]), training=training
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,9 @@ def paired_slices(*, task: Task, frame: pl.DataFrame, metric: str, slices: Seque
     enough = {key: rows for key, rows in parts.items() if evidence(candidate.where(rows), task=task).enough()}
     level = 1 - (1 - LEVEL) / max(1, len(enough))
     return tuple(
-        _difference((candidate.where(rows), live.where(rows)), task=task, metric=metric, seed=seed, level=level, slice_by=column, value=value)
+        _difference(
+            (candidate.where(rows), live.where(rows)), task=task, metric=metric, seed=seed, level=level, slice_by=column, value=value
+        )
         for (column, value), rows in enough.items()
     )
 
@@ -145,7 +147,9 @@ def _bound(metric: str, value: float | None, bound: float, *, kind: str) -> Gate
 
 def _against_live(difference: Difference | None) -> GateResult:
     if difference is None:
-        return GateResult(name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence="Nothing is live, so there is nothing to compare with.")
+        return GateResult(
+            name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence="Nothing is live, so there is nothing to compare with."
+        )
     if not difference.known:
         said = (
             f"{difference.metric} of candidate and live version cannot be compared on {difference.rows:,} examples of {difference.days} days. "
@@ -163,7 +167,9 @@ def _slices(column: str, slices: Sequence[Difference]) -> GateResult:
     worse = [item for item in known if item.worse]
     name = f"{AGAINST_LIVE} by {column}"
     if not known:
-        return GateResult(name=name, passed=False, value=None, bound=0.0, sentence=f"No slice of {column} could be compared with the live version.")
+        return GateResult(
+            name=name, passed=False, value=None, bound=0.0, sentence=f"No slice of {column} could be compared with the live version."
+        )
     shown = max(worse or known, key=_loss)
     said = f"The candidate is worse in {len(worse)} of {len(known)} slices of {column}; worst {shown.slice}: {_phrase(shown)}."
     return GateResult(name=name, passed=not worse, value=shown.value, bound=0.0, sentence=said)

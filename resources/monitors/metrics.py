@@ -218,7 +218,9 @@ def _row(found: Evidence, metric: str, weights: Floats, *, slice_by: str, value:
         return metric, slice_by, value, None, None, None, found.rows
     days = weights.shape[1]
     present = int((found.sums["rows"] > 0).sum())
-    numbers = interval(found.value(metric, np.ones((1, days))), found.value(metric, weights), days=present, within=RANGE.get(metric, (-np.inf, np.inf)))
+    numbers = interval(
+        found.value(metric, np.ones((1, days))), found.value(metric, weights), days=present, within=RANGE.get(metric, (-np.inf, np.inf))
+    )
     return metric, slice_by, value, *numbers, found.rows
 
 
@@ -259,7 +261,8 @@ def _wins(data: Scored) -> Floats:
         here = (rank >= start) & (rank < start + size)
         place = (rank[here] - start) * data.days + data.day[here]
         positive, negative = (
-            np.bincount(place[data.label[here] == kind], minlength=size * data.days).reshape(size, data.days).astype(np.float64) for kind in (1, 0)
+            np.bincount(place[data.label[here] == kind], minlength=size * data.days).reshape(size, data.days).astype(np.float64)
+            for kind in (1, 0)
         )
         below = seen + np.cumsum(negative, axis=0) - negative / 2
         wins += positive.T @ below

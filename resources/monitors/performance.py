@@ -77,7 +77,12 @@ def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
     loss = error.pow(2) if task == "classification" else error.abs()
     return (
         frame.group_by("day", maintain_order=True)
-        .agg(rows=pl.len().cast(pl.Int64), labelled=pl.col("label").count().cast(pl.Int64), settled=settled.sum().cast(pl.Int64), loss=loss.mean())
+        .agg(
+            rows=pl.len().cast(pl.Int64),
+            labelled=pl.col("label").count().cast(pl.Int64),
+            settled=settled.sum().cast(pl.Int64),
+            loss=loss.mean(),
+        )
         .with_columns(completeness=pl.col("settled") / pl.col("rows"))
         .select("day", "rows", "labelled", "settled", "completeness", "loss")
         .sort("day")

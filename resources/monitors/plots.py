@@ -59,7 +59,9 @@ def calibration_svg(calibration: pl.DataFrame, *, title: str = "Calibration", un
     points = [(across(row["predicted"]), up(row["observed"])) for row in rows]
     bars = "".join(f"M{across(row['predicted'])} {up(row['low'])}V{up(row['high'])}" for row in rows if row["low"] is not None)
     return _svg(
-        _axes(across, up, title=title, ends=(f"{across.low:g}", f"{across.high:g}"), caption=_with_unit("predicted, observed upwards", unit))
+        _axes(
+            across, up, title=title, ends=(f"{across.low:g}", f"{across.high:g}"), caption=_with_unit("predicted, observed upwards", unit)
+        )
         + _path(f"M{LEFT} {BOTTOM}L{WIDTH - 8} {TOP}", "gray", width=0.5)
         + _path(_line(points) + bars, "steelblue", width=2)
     )
@@ -131,9 +133,7 @@ def _largest(draw: Callable[[int], str], wanted: int) -> str:
 
 
 def _svg(content: str, *, height: int = HEIGHT) -> str:
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' font-family='sans-serif' font-size='11' fill='gray'>{content}</svg>"
-    )
+    return f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' font-family='sans-serif' font-size='11' fill='gray'>{content}</svg>"
 
 
 def _axes(across: _Scale, up: _Scale, *, title: str, ends: tuple[str, str], caption: str) -> str:

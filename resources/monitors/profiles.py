@@ -68,7 +68,10 @@ class Reference:
     def from_json(cls, text: str) -> Self:
         """What ``to_json`` wrote."""
         loaded: dict[str, dict[str, Any]] = json.loads(text)
-        tuples = {name: {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()} for name, column in loaded.items()}
+        tuples = {
+            name: {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
+            for name, column in loaded.items()
+        }
         return cls(columns={name: ColumnReference(**column) for name, column in tuples.items()})
 
     def to_json(self) -> str:
@@ -106,7 +109,9 @@ def _profile(
     mean, sd = _moments(numbers, place=place, days=len(days)) if numbers is not None else (None, None)
     counts = None
     if fixed is not None:
-        bins = np.searchsorted(np.array(fixed.edges), numbers[known], side="left") if numbers is not None else _category(values, fixed)[known]
+        bins = (
+            np.searchsorted(np.array(fixed.edges), numbers[known], side="left") if numbers is not None else _category(values, fixed)[known]
+        )
         flat = np.bincount(place[known] * fixed.size + bins, minlength=len(days) * fixed.size)
         counts = flat.reshape(len(days), fixed.size).tolist()
     content = {
@@ -119,9 +124,7 @@ def _profile(
     ).with_columns(reference=pl.lit(content["reference"], dtype=pl.String))
 
 
-def _moments(
-    numbers: npt.NDArray[np.float64], *, place: npt.NDArray[np.int64], days: int
-) -> tuple[list[float | None], list[float | None]]:
+def _moments(numbers: npt.NDArray[np.float64], *, place: npt.NDArray[np.int64], days: int) -> tuple[list[float | None], list[float | None]]:
     finite = np.isfinite(numbers)
     which, values = place[finite], numbers[finite]
     count = np.bincount(which, minlength=days)

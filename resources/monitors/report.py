@@ -22,6 +22,7 @@ import polars as pl
 
 from resources.errors import PlatformError
 from resources.monitors.frames import Task
+from resources.settings import be_quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,15 @@ class IndexRow:
 
 
 def write_report(
-    path: Path, *, reference: pl.DataFrame, current: pl.DataFrame, columns: Sequence[str], title: str, task: Task, seed: int, sample: int = 2000
+    path: Path,
+    *,
+    reference: pl.DataFrame,
+    current: pl.DataFrame,
+    columns: Sequence[str],
+    title: str,
+    task: Task,
+    seed: int,
+    sample: int = 2000,
 ) -> None:
     """Write the Evidently page of at most 12 ``columns`` and ``sample`` rows of each side; the page says that it is a sample.
 
@@ -70,7 +79,9 @@ def write_report(
     kinds = {name: _numeric(reference[name], current[name]) for name in usable}
     sides = [_sampled(side.select([*usable, *extra]), sample=sample, seed=seed, labelled=scored) for side in (reference, current)]
     note = _note(sides, whole=(reference, current), shown=usable, left_out=[name for name in wanted if name not in usable], seed=seed)
-    write_text_atomic(path, _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds, task=task if scored else None, title=title, note=note))
+    write_text_atomic(
+        path, _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds, task=task if scored else None, title=title, note=note)
+    )
 
 
 def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
@@ -97,7 +108,7 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None, title: str, note: str) -> str:
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    be_quiet()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report

@@ -102,6 +102,17 @@ def bundle(declaration: Declaration, *, lock: Path | None) -> Bundle:
     return Bundle(name=declaration.project, version=_version(platform), platform=platform, code=code)
 
 
+def kept(declaration: Declaration, store: Path) -> Bundle | None:
+    """The newest Bento of the store that was built for exactly this declaration; None when there is none.
+
+    It serves a release whose code has since been edited in the checkout.
+    """
+    folder, said = store / "bentos" / declaration.project, declaration.content()
+    found = [bento for bento in folder.glob("*") if _same(bento / "src" / DECLARATION, said) and (bento / "bento.yaml").is_file()]
+    newest = max(found, key=lambda bento: bento.stat().st_mtime, default=None)
+    return None if newest is None else Bundle(name=declaration.project, version=newest.name, platform={}, code={})
+
+
 def _version(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name in sorted(files):

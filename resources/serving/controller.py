@@ -21,7 +21,7 @@ import dagster as dg
 from pydantic import Field
 
 from resources.errors import PlatformError
-from resources.serving.bundle import Bundle, bundle
+from resources.serving.bundle import Bundle, CodeMoved, bundle, kept
 from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, Endpoint, hold, hold_for_ever, release, start_time
 from resources.serving.routes import Declaration, Route
 from resources.settings import child_environment
@@ -139,6 +139,10 @@ class LocalServing(Serving):
         return Path(self.home).absolute()
 
     @property
+    def _store(self) -> Path:
+        return self._home / "bento"
+
+    @property
     def _runs(self) -> Path:
         return self._home / "runs"
 
@@ -151,7 +155,7 @@ class LocalServing(Serving):
         declaration = Declaration(project=project, routes=tuple(routes), ledger_url=self.ledger_url, releases_root=self.releases_root)
         with self._locked():
             _reap()
-            wanted = self._bundle(declaration)
+            wanted = self._wanted(declaration)
             self._hold()
             starting, current = _alive(self._home / NEXT), _alive(self._home / CURRENT)
             if starting is not None and starting.bento == wanted.tag:
@@ -216,8 +220,15 @@ class LocalServing(Serving):
             raise NoService(home=self._home)
         return found
 
-    def _bundle(self, declaration: Declaration) -> Bundle:
-        return bundle(declaration, lock=Path(self.lock) if self.lock else None)
+    def _wanted(self, declaration: Declaration) -> Bundle:
+        """The Bento of the code as it is here; when that is not the code asked for, one that was built of it before."""
+        try:
+            return bundle(declaration, lock=Path(self.lock) if self.lock else None)
+        except CodeMoved:
+            found = kept(declaration, self._store)
+            if found is None:
+                raise
+            return found
 
     def _locked(self) -> contextlib.AbstractContextManager[Any]:
         from filelock import FileLock
@@ -242,12 +253,11 @@ class LocalServing(Serving):
             if _alive(old / RECORD) is None:
                 shutil.rmtree(old, ignore_errors=True)
         (folder / "tmp").mkdir(parents=True)
-        store = self._home / "bento"
-        context = "" if wanted.built(store) else str(folder / "context")
+        context = "" if wanted.built(self._store) else str(folder / "context")
         if context:
             wanted.stage(Path(context))
         port = _free_port(self.host)
-        plan = {"bento": str(wanted.path(store)), "context": context, "host": self.host, "port": str(port), "workers": str(self.workers)}
+        plan = {"bento": str(wanted.path(self._store)), "context": context, "host": self.host, "port": str(port), "workers": str(self.workers)}
         record = folder / RECORD
         environment = child_environment(
             **THREADS, **{RUN_VARIABLE: str(record)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")

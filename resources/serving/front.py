@@ -62,7 +62,7 @@ class Front:
         method, path = scope.get("method"), scope.get("path", "").split("/")[1:]
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif method == "POST" and len(path) == 2 and path[1] == "predict":  # noqa: PLR2004  # /<model>/predict
+        elif method == "POST" and len(path) == 2 and path[1] == "predict":  # noqa: PLR2004  the path is /<model>/predict
             await _send(send, *await self._predict(path[0], receive))
         elif method == "GET" and path == ["models"]:
             await _send(send, HTTPStatus.OK, {"run": self._run, "worker": os.getpid(), "models": self._follower.describe()})

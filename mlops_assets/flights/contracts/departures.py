@@ -36,7 +36,8 @@ class Departures(Table, available="published_at", level="internal"):
 
     rules: ClassVar[Mapping[str, pl.Expr]] = {
         "landed after departed": pl.col("landed_at") > pl.col("departed_at"),
-        "departed as late as its delay says": (pl.col("departed_at") - pl.col("scheduled_departure")).dt.total_minutes() == pl.col("departure_delay"),
+        "departed as late as its delay says": (pl.col("departed_at") - pl.col("scheduled_departure")).dt.total_minutes()
+        == pl.col("departure_delay"),
         "distance in miles and air time in minutes give 60 to 750 mph": SPEED.is_between(60, 750),
         "gains or loses less than four hours on the way": (pl.col("arrival_delay") - pl.col("departure_delay")).abs() < 240,
         "has both an arrival delay and an air time, or neither": pl.col("arrival_delay").is_null() == pl.col("air_time").is_null(),

@@ -23,7 +23,6 @@ DELAYS: Final = FeatureViewSpec(
         "departure_delay_1d": mean(Departures.departure_delay, over=days(1)),
         "delay_1d": mean(Departures.arrival_delay, over=days(1)),
         "delay_7d": mean(Departures.arrival_delay, over=days(7)),
-        "delay_30d": mean(Departures.arrival_delay, over=days(30)),
         "landed_1d": count(Departures.arrival_delay, over=days(1)),
     },
 )

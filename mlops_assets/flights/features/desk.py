@@ -5,7 +5,7 @@ from typing import Final
 from mlops_assets.flights.contracts.departures import Departures
 from mlops_assets.flights.sources.departures import DEPARTURES
 from mlops_assets.specs import EntitySpec, FeatureViewSpec, at_least, days, hours
-from mlops_assets.windows import count, mean
+from mlops_assets.windows import mean
 
 DESK: Final = EntitySpec(name="desk", key=("origin", "carrier"), description="A carrier at an origin airport.")
 
@@ -18,9 +18,7 @@ LATELY: Final = FeatureViewSpec(
     features={
         "delay_1h": mean(Departures.departure_delay, over=hours(1)),
         "delay_3h": mean(Departures.departure_delay, over=hours(3)),
-        "delay_6h": mean(Departures.departure_delay, over=hours(6)),
         "late_3h": mean(at_least(Departures.departure_delay, 15), over=hours(3)),
-        "departed_3h": count(Departures.departure_delay, over=hours(3)),
         "delay_7d": mean(Departures.departure_delay, over=days(7)),
     },
 )

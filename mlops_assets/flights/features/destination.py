@@ -19,6 +19,17 @@ DELAYS: Final = FeatureViewSpec(
         "delay_3h": mean(Departures.arrival_delay, over=hours(3)),
         "delay_1d": mean(Departures.arrival_delay, over=days(1)),
         "delay_7d": mean(Departures.arrival_delay, over=days(7)),
-        "delay_30d": mean(Departures.arrival_delay, over=days(30)),
+    },
+)
+AIR_TIME: Final = FeatureViewSpec(
+    name="air_time",
+    entity=DESTINATION,
+    source=DEPARTURES,
+    owner="team:flights",
+    description="Minutes in the air to this destination, lately: what the winds aloft do today.",
+    features={
+        "mean_6h": mean(Departures.air_time, over=hours(6)),
+        "mean_12h": mean(Departures.air_time, over=hours(12)),
+        "mean_1d": mean(Departures.air_time, over=days(1)),
     },
 )

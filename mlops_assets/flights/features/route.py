@@ -18,7 +18,6 @@ DELAYS: Final = FeatureViewSpec(
     features={
         "delay_1d": mean(Departures.arrival_delay, over=days(1)),
         "delay_7d": mean(Departures.arrival_delay, over=days(7)),
-        "delay_30d": mean(Departures.arrival_delay, over=days(30)),
         "late_30d": mean(at_least(Departures.arrival_delay, 15), over=days(30)),
     },
 )
@@ -30,7 +29,6 @@ AIR_TIME: Final = FeatureViewSpec(
     description="Minutes in the air on this route.",
     features={
         "mean_1d": mean(Departures.air_time, over=days(1)),
-        "mean_3d": mean(Departures.air_time, over=days(3)),
         "mean_7d": mean(Departures.air_time, over=days(7)),
         "mean_30d": mean(Departures.air_time, over=days(30)),
     },

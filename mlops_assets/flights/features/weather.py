@@ -8,8 +8,7 @@ import polars as pl
 from mlops_assets.flights.contracts.weather import Weather
 from mlops_assets.flights.features.airport import AIRPORT
 from mlops_assets.flights.sources.weather import HOURLY
-from mlops_assets.specs import FeatureViewSpec, hours
-from mlops_assets.windows import maximum, mean, minimum
+from mlops_assets.specs import FeatureViewSpec
 
 REPORTS_GO_STALE: Final = timedelta(hours=6)
 
@@ -49,17 +48,4 @@ OBSERVED: Final = FeatureViewSpec(
         Weather.visibility,
     ),
     ttl=REPORTS_GO_STALE,
-)
-SPELL: Final = FeatureViewSpec(
-    name="spell",
-    entity=AIRPORT,
-    source=HOURLY,
-    owner="team:flights",
-    description="Rain, gusts and sight at this airport over the last hours.",
-    features={
-        "precipitation_6h": mean(Weather.precipitation, over=hours(6)),
-        "wind_gust_3h": maximum(Weather.wind_gust, over=hours(3)),
-        "visibility_3h": minimum(Weather.visibility, over=hours(3)),
-        "pressure_12h": mean(Weather.pressure, over=hours(12)),
-    },
 )

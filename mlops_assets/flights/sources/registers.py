@@ -26,9 +26,7 @@ def parse_aircraft(raw: pl.DataFrame) -> pl.DataFrame:
 
 def parse_airports(raw: pl.DataFrame) -> pl.DataFrame:
     """Raw columns of airports.csv to the contract's."""
-    return raw.select(
-        airport="faa", name="name", latitude=number("lat"), longitude=number("lon"), altitude=number("alt"), timezone="tzone"
-    )
+    return raw.select(airport="faa", name="name", latitude=number("lat"), longitude=number("lon"), altitude=number("alt"), timezone="tzone")
 
 
 def parse_airlines(raw: pl.DataFrame) -> pl.DataFrame:

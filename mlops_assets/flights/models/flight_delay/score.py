@@ -2,11 +2,10 @@
 
 import polars as pl
 
-from mlops_assets.flights.features.matrix import matrix
+from mlops_assets.flights.features.matrix import answers
 from mlops_assets.specs import Parts
 
 
 def predict(parts: Parts, examples: pl.DataFrame) -> pl.Series:
     """The probability that each example arrives 15 minutes late or more."""
-    booster = parts["booster"]
-    return pl.Series("prediction", booster.predict(matrix(examples, booster.feature_name(), parts["categories"]), num_threads=1))
+    return answers(parts, examples)

@@ -10,21 +10,17 @@ from mlops_assets.flights.sources.departures import DEPARTURES
 from mlops_assets.specs import Expanding, Gate, ModelSpec, Serving, at_least, before, months
 
 SPEC: Final = ModelSpec(
-    name="flight_delay",
-    owner="team:flights",
-    seed=7,
+    name="flight_delay", owner="team:flights", seed=7,
     examples=DEPARTURES,
     predict_at=before(Departures.scheduled_departure, hours=2),
     label=at_least(Departures.arrival_delay, 15),
     positive="arrives 15 minutes late or more",
     features=(
-        weather.OBSERVED, weather.SPELL, airport.LATELY, airport.TRAFFIC, desk.LATELY, carrier.DELAYS, route.DELAYS, destination.DELAYS,
+        weather.OBSERVED, airport.LATELY, airport.TRAFFIC, desk.LATELY, carrier.DELAYS, route.DELAYS, destination.DELAYS,
         flight.DELAYS, aircraft.DELAYS, aircraft.FACTS, calendar.DAY,
         Departures.origin, Departures.dest, Departures.carrier, Departures.local_minute, Departures.clock_minutes, Departures.distance,
     ),
-    train=fit,
-    score=predict,
-    train_on=Expanding(since="2013-01", at_least=months(3)),
+    train=fit, score=predict, train_on=Expanding(since="2013-01", at_least=months(3)),
     gate=Gate(floors={"auc": 0.65}, slices=(Departures.origin, Departures.carrier)),
     serving=Serving(request=(Departures.flight_id,)),
 )  # fmt: skip

@@ -1,0 +1,260 @@
+"""A real ``bentoml serve``: follows the ledger, refuses other code, rolls a new Bento, and leaves no orphan. The tests run in this order."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from resources.serving import scoring
+from resources.serving.controller import LocalServing, NotServed, Refused, RollRefused
+from resources.serving.endpoint import Endpoint, running
+from resources.serving.routes import Route
+from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = {"x": 2.0, "k": "b", "n": 1}
+HOLDER = """
+import sys, time
+from resources.serving.controller import LocalServing
+from resources.serving.routes import Route
+home, ledger, releases, wait, *routes = sys.argv[1:]
+serving = LocalServing(home=home, ledger_url=ledger, releases_root=releases)
+end = serving.start([Route(**eval(one)) for one in routes], "tinyco")
+if wait == "ready": end = serving.wait_until_ready()
+print(end.pid, end.started, flush=True)
+time.sleep(300)
+"""
+
+
+@dataclass
+class Stage:
+    """A project with two models, LightGBM and linear, and the service that answers for them."""
+
+    tiny: Tiny
+    serving: LocalServing
+    hashes: list[str] = field(default_factory=list[str])
+
+    def routes(self) -> list[Route]:
+        return [self.tiny.route(), self.tiny.route("boosted", "boosted")]
+
+    def ensure(self) -> Endpoint:
+        return self.serving.ensure(self.routes(), "tinyco")
+
+    def current(self) -> Endpoint:
+        found = self.serving.current()
+        assert found is not None
+        return found
+
+
+def booster() -> Any:
+    import lightgbm
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    data = lightgbm.Dataset(x, label=(x[:, 0] + x[:, 1] > 0).astype(float))
+    return lightgbm.train({"objective": "binary", "verbosity": -1, "seed": 7}, data, num_boost_round=5)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("serving")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(folder / "source"), *sys.path])
+        tiny = Tiny(folder)
+        serving = LocalServing(home=str(folder / "serving"), ledger_url=tiny.ledger.url, releases_root=str(tiny.releases.root))
+        one = Stage(tiny, serving)
+        tiny.promote(tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
+        one.hashes.append(tiny.release(1.0))
+        one.ensure()
+        yield one
+        serving.stop()
+        tiny.ledger.close()
+
+
+def get(url: str) -> tuple[int, bytes]:
+    with urllib.request.urlopen(url) as answer:
+        return answer.status, answer.read()
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def left(processes: list[psutil.Process], *, within: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        alive = [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        if not alive:
+            return []
+        time.sleep(0.1)
+    return alive
+
+
+class Load:
+    """A client that asks all the time, of whoever ``endpoint.json`` names, and keeps what it was told."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.answers: list[dict[str, Any]] = []
+        self.failed: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        body = json.dumps({"examples": [EXAMPLE]})
+        while not self._stop.wait(0.01):
+            host = self.stage.current().url.removeprefix("http://")
+            connection = http.client.HTTPConnection(host, timeout=20)
+            try:
+                connection.request("POST", "/tiny/predict", body)
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+                (self.answers if answer.status == 200 else self.failed).append(said)
+            except OSError as error:
+                self.failed.append(str(error))
+            finally:
+                connection.close()
+
+
+def test_the_service_answers_as_batch_does(stage: Stage) -> None:
+    for model, function in (("tiny", "predict"), ("boosted", "boosted")):
+        live = stage.tiny.ledger.live(model)
+        assert live is not None
+        release = stage.tiny.releases.load(model, str(live.content_hash))
+        batch = scoring.score(stage.tiny.entry(function), dict(release.parts), FRAME, FEATURES).to_list()
+        answer = stage.serving.predict(model, scoring.rows(FRAME, FEATURES))
+        assert (answer["version"], answer["content_hash"]) == (1, live.content_hash)
+        assert [one["prediction"] for one in answer["predictions"]] == batch
+        ids = scoring.prediction_ids(str(live.content_hash), FRAME, FEATURES).to_list()
+        assert [one["prediction_id"] for one in answer["predictions"]] == ids
+
+
+def test_it_is_ready_and_documents_a_route_a_model(stage: Stage) -> None:
+    url = stage.current().url
+    assert [get(f"{url}/{probe}")[0] for probe in ("livez", "readyz", "metrics")] == [200, 200, 200]
+    paths = json.loads(get(f"{url}/docs.json")[1])["paths"]
+    assert {"/tiny/predict", "/boosted/predict"} <= set(paths)
+    request = paths["/tiny/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "examples" in json.dumps(request) or "$ref" in request
+    assert b"google" not in get(f"{url}/")[1]
+    assert get(f"{url}/static_content/swagger-ui-bundle.js")[0] == 200
+
+
+def test_it_listens_on_this_machine_alone(stage: Stage) -> None:
+    listening = [one.laddr.ip for process in tree(stage.current().pid) for one in process.net_connections("inet") if one.status == "LISTEN"]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_stock_bentoml_knows_the_bento(stage: Stage) -> None:
+    store = Path(stage.serving.home) / "bento"
+    environment = {**os.environ, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [sys.executable, "-m", "bentoml", "list", "-o", "json"]
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert [one["tag"] for one in json.loads(found.stdout)] == [stage.current().bento]
+
+
+def test_a_refusal_names_the_field(stage: Stage) -> None:
+    with pytest.raises(Refused, match=r"\(400\): .*Example 0: n must be a whole number of 64 bits, not NoneType"):
+        stage.serving.predict("tiny", [EXAMPLE | {"n": None}])
+    with pytest.raises(Refused, match=r"\(404\): .*Known: boosted, tiny"):
+        stage.serving.predict("huge", [EXAMPLE])
+
+
+def test_versions_flip_under_load_and_no_request_fails(stage: Stage) -> None:
+    with Load(stage) as load:
+        for weight in (2.0, 3.0, 4.0):
+            stage.hashes.append(stage.tiny.release(weight, after=timedelta(seconds=0.3)))
+            stage.serving.wait_for("tiny", stage.hashes[-1], timeout=20)
+            time.sleep(0.3)
+    versions = [one["version"] for one in load.answers]
+    assert load.failed == []
+    assert set(versions) == {1, 2, 3, 4}
+    assert versions == sorted(versions)
+    for one in load.answers:
+        assert one["content_hash"] == stage.hashes[one["version"] - 1]
+        assert one["predictions"][0]["prediction"] == 2.0 * one["version"]
+
+
+def test_edited_code_changes_nothing_until_a_release_needs_it(stage: Stage) -> None:
+    before = stage.serving.predict("tiny", [EXAMPLE])
+    stage.tiny.write(offset=100.0)
+    with pytest.raises(RollRefused, match="The new service cannot answer for"):
+        stage.ensure()  # the live releases were fitted with the old code
+    assert stage.serving.predict("tiny", [EXAMPLE]) == before
+
+
+def test_a_release_with_other_code_is_refused_and_rolls_a_new_bento(stage: Stage) -> None:
+    old = stage.current()
+    processes = tree(old.pid)
+    other = stage.tiny.release(5.0)
+    with pytest.raises(NotServed, match="was fitted with code"):
+        stage.serving.wait_for("tiny", other, timeout=20)
+    refused = [one for one in stage.tiny.ledger.observations("tiny", what="refused") if one.worker.startswith(old.run)]
+    assert [one.payload["content_hash"] for one in refused] == [other]
+    stage.tiny.promote(stage.tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
+    with Load(stage) as load:
+        new = stage.ensure()
+        stage.serving.wait_for("tiny", other, timeout=20)
+        time.sleep(0.5)
+    assert load.failed == []
+    assert [load.answers[0]["version"], load.answers[-1]["version"]] == [4, 5]
+    assert load.answers[-1]["predictions"][0]["prediction"] == 110.0
+    assert (new.url != old.url, new.bento != old.bento, stage.current()) == (True, True, new)
+    assert left(processes, within=25) == []  # drained, then ended by itself
+
+
+def test_a_killed_supervisor_takes_its_workers_along(stage: Stage) -> None:
+    processes = tree(stage.current().pid)
+    assert len(processes) > 1
+    processes[0].kill()
+    assert left(processes, within=10) == []
+    again = stage.ensure()  # from the Bento in the store
+    assert stage.serving.predict("tiny", [EXAMPLE])["version"] == 5
+    assert again.pid != processes[0].pid
+
+
+@pytest.mark.parametrize("wait", ["ready", "starting"])
+def test_a_killed_holder_leaves_no_orphan(stage: Stage, wait: str) -> None:
+    one = stage.serving
+    home = Path(one.home)
+    elsewhere = home.with_name(f"held_{wait}")
+    elsewhere.mkdir()
+    (elsewhere / "bento").symlink_to(home / "bento")
+    routes = [repr(vars(route)) for route in stage.routes()]
+    command = [sys.executable, "-c", HOLDER, str(elsewhere), one.ledger_url, one.releases_root, wait, *routes]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{stage.tiny.source}"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
+        assert holder.stdout is not None
+        pid, started = holder.stdout.readline().split()
+        assert running(int(pid), float(started))
+        processes = tree(int(pid))
+        holder.kill()
+    assert left(processes, within=40) == []
+    assert [process for process in psutil.process_iter(["cmdline"]) if str(elsewhere) in " ".join(process.info["cmdline"] or [])] == []
+
+
+def test_a_stopped_service_leaves_nothing(stage: Stage) -> None:
+    processes = tree(stage.current().pid)
+    stage.serving.stop()
+    assert left(processes, within=0.5) == []
