@@ -3,16 +3,19 @@
 import argparse
 import importlib
 import logging
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
+import dagster as dg
 from filelock import FileLock, Timeout
 
 from mlops_assets.specs import Catalogue
 from resources.errors import PlatformError
+from resources.profiles import select
 from resources.settings import Settings, be_quiet, hold_service
 
 INSTANCE: Final = Path(__file__).resolve().parents[2] / "deploy" / "embedded" / "dagster.yaml"
@@ -53,29 +56,28 @@ def _replay(options: argparse.Namespace) -> None:
     except Timeout:
         raise FolderHeld(home, (home / "replay.holder").read_text().strip()) from None
     with lock:
-        import os
-
         (home / "replay.holder").write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
         _run(catalogue, options, home)
 
 
 def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
-    from mlops_assets.build import select
     from mlops_assets.replay import summary
     from mlops_assets.replay.daemon import opened
     from mlops_assets.replay.months import Replay, finished, months_of_archive
 
-    months = months_of_archive(catalogue, until=options.until)
+    months, folder = months_of_archive(catalogue, until=options.until), _instance(home)
     resources = select(Settings.from_environment(), project=catalogue.project)
-    with opened(_instance(home), module=options.definitions) as daemon:
-        if finished(daemon.instance, catalogue, months[-1]):
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        if finished(instance, catalogue, months[-1]):
             print(f"The replay up to {months[-1]} is complete in {home}; this is its result.\n")
-        else:
-            try:
-                Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, say=_say).run(months)
-            finally:
-                resources.serving.stop()
-        print(summary.story(daemon.instance, catalogue, resources, months, home=home))
+            print(summary.story(instance, catalogue, resources, months, home=home))
+            return
+    with opened(folder, module=options.definitions) as daemon:
+        try:
+            Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, say=_say).run(months)
+        finally:
+            resources.serving.stop()
+        print(f"\n{summary.story(daemon.instance, catalogue, resources, months, home=home)}")
 
 
 def _instance(home: Path) -> Path:

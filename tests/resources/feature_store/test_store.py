@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import polars as pl
 import pytest
@@ -268,6 +269,17 @@ def test_the_feast_ui_shows_the_registry(store: FeatureStore) -> None:
     views, page = asyncio.run(get("/api/v1/feature_views?project=shops")), asyncio.run(get("/"))
     assert (views.status_code, page.status_code) == (200, 200)
     assert "Sales of the last hours." in views.text
+
+
+def test_an_asset_receives_the_store_with_its_lake(store: FeatureStore) -> None:
+    seen: list[pl.DataFrame] = []
+
+    @dg.asset
+    def training_set(feature_store: FeatureStore) -> None:
+        seen.append(feature_store.historical("demand", examples([("north", 1, NOON)])))
+
+    assert dg.materialize([training_set], resources={"feature_store": store}, instance=dg.DagsterInstance.ephemeral()).success
+    assert seen[0]["shop_sales__count_3h"].to_list() == [3]
 
 
 def test_importing_the_store_imports_no_feast() -> None:
