@@ -33,6 +33,9 @@ from resources.lake_log import WHOLE, Commit, known_digests
 from resources.rows import INGESTED_AT, INSTANT, digest, merged, storable, unseen
 
 MONTH: Final = "month"
+ABSENT: Final = -1
+"""The version before the first."""
+
 ATTEMPTS: Final = 12
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
@@ -219,28 +222,34 @@ class DeltaLake(Lake):
     def _commit(
         self, address: str, table: DeltaTable | None, rows: pl.DataFrame, *, partition: str | None, content: str, append: bool
     ) -> int:
-        base = -1 if table is None else table.version()
+        base = ABSENT if table is None else table.version()
         known = {} if table is None else self._digests(table)
         commit = Commit(partition=partition or WHOLE, digest=content, base=base, known=known)
         fence = Transaction(f"lake/{partition or WHOLE}", base + 1)
         try:
+            if table is None:
+                # "error" and no retry: of several creators one wins, the others come back and build on its version.
+                write_deltalake(
+                    self.uri(address),
+                    rows,
+                    mode="error",
+                    partition_by=None if partition is None else [MONTH],
+                    storage_options=self.storage_options or None,
+                    commit_properties=CommitProperties(custom_metadata=commit.metadata(), app_transactions=[fence], max_commit_retries=0),
+                )
+                return ABSENT + 1
             write_deltalake(
-                self.uri(address) if table is None else table,
+                table,
                 rows,
                 mode="append" if append else "overwrite",
                 predicate=None if append or partition is None else f"{MONTH} = '{partition}'",
-                partition_by=None if partition is None else [MONTH],
                 schema_mode="overwrite" if partition is None and not append else "merge",
                 storage_options=self.storage_options or None,
-                commit_properties=CommitProperties(
-                    custom_metadata=commit.metadata(), app_transactions=[fence], max_commit_retries=0 if table is None else None
-                ),
+                commit_properties=CommitProperties(custom_metadata=commit.metadata(), app_transactions=[fence]),
             )
-        except CommitFailedError:
-            raise
         except (OSError, DeltaError) as error:
             raise storage_error(address=address, uri=self.uri(address), error=error) from error
-        return self._existing(address, None).version() if table is None else table.version()
+        return table.version()
 
 
 class LocalLake(DeltaLake):

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
+from deltalake.exceptions import CommitFailedError
+
 from resources.errors import PlatformError
 
 READ_ONLY: Final = ("os error 13", "os error 1)", "os error 30", "permission denied", "read-only file system", "operation not permitted")
 FULL: Final = ("os error 28", "os error 27", "os error 122", "no space left", "file too large", "quota exceeded")
+EXISTS: Final = "a table already exists"
 SHOWN: Final = 12
 
 
@@ -131,11 +134,15 @@ class LakeFailed(PlatformError):
         )
 
 
-def storage_error(*, address: str, uri: str, error: Exception) -> PlatformError:
-    """Our error for one of the storage's, told apart by the operating system's words."""
+def storage_error(*, address: str, uri: str, error: Exception) -> Exception:
+    """Our error for one of the storage's, told apart by the operating system's words; a lost race stays the ``CommitFailedError`` that it is."""
     text = str(error).lower()
     if any(sign in text for sign in FULL):
         return LakeFull(address=address, uri=uri)
     if any(sign in text for sign in READ_ONLY):
         return LakeReadOnly(address=address, uri=uri)
+    if isinstance(error, CommitFailedError):
+        return error
+    if EXISTS in text:
+        return CommitFailedError(str(error))
     return LakeFailed(address=address, uri=uri, why=str(error).strip().splitlines()[0])

@@ -1,8 +1,6 @@
 """A Delta table as a Feast data source: where the table is, never its rows. Every registry stores this class path: do not move it."""
 
 # ruff: noqa: TID253 -- Feast loads this module, never the other way round; the platform imports it inside functions
-# Feast's DataSource leaves __eq__ untyped:
-# pyright: reportUnknownMemberType=false, Feast is untyped in places
 
 import json
 from collections.abc import Callable, Iterable
@@ -60,7 +58,8 @@ class DeltaSource(DataSource):
         self.version = version
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DeltaSource) and super().__eq__(other) and (self.uri, self.version) == (other.uri, other.version)
+        base: Any = super()  # Feast leaves its __eq__ untyped
+        return isinstance(other, DeltaSource) and base.__eq__(other) and (self.uri, self.version) == (other.uri, other.version)
 
     __hash__ = DataSource.__hash__
 

@@ -4,8 +4,6 @@ Reads only. The join itself is ``resources.feature_store.asof``; what it promise
 """
 
 # ruff: noqa: TID253, ARG002, ARG004, FBT001, FBT002 -- Feast loads this module and gives its methods their arguments
-# pyarrow ships no types:
-# pyright: reportUnknownMemberType=false, reportUnknownParameterType=false, reportUnknownVariableType=false
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +51,12 @@ class PolarsRetrievalJob(RetrievalJob):
         """The result, with the types of the entity frame and of the feature tables."""
         return self._evaluate()
 
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        table = self._evaluate().to_arrow()
-        fields = [field.with_type(pa.string()) if field.type == pa.large_string() else field for field in table.schema]
-        return table.cast(pa.schema(fields))
+    def _to_arrow_internal(self, timeout: int | None = None) -> Any:
+        arrow: Any = pa  # ships no types
+        frame: Any = self._evaluate()
+        table: Any = frame.to_arrow()
+        fields = [field.with_type(arrow.string()) if field.type == arrow.large_string() else field for field in table.schema]
+        return table.cast(arrow.schema(fields))
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()
@@ -176,7 +176,7 @@ class PolarsOfflineStore(OfflineStore):
         return PolarsRetrievalJob(evaluate, full_feature_names=False)
 
     @staticmethod
-    def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None) -> None:
+    def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: Any, progress: Callable[[int], Any] | None) -> None:
         """Refused: feature tables have one writer."""
         raise NotThroughFeast(what=f"Writing feature table {feature_view.name}", instead="Materialize its feature asset.")
 

@@ -167,4 +167,4 @@ def _hooks(host: Host) -> dict[str, Any]:
         return host.follower.settled
 
     hooks = {"begin": bentoml.on_startup(begin), "end": bentoml.on_shutdown(end), "__is_ready__": ready}
-    return {"supervise": staticmethod(bentoml.on_deployment(supervise)), **hooks}
+    return {"supervise": bentoml.on_deployment(supervise), **hooks}

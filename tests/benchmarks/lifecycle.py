@@ -370,6 +370,7 @@ def run(home: Path, months: Sequence[str] = YEAR) -> Floor:
                 build(floor, view, month)
         join(floor, month)
         decide(floor, client, month)
+        print(f"{month} {sum(floor.wall.values()):6.1f} s", file=sys.stderr, flush=True)
     serve(floor)
     return floor
 

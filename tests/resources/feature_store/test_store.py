@@ -271,6 +271,7 @@ def test_the_feast_ui_shows_the_registry(store: FeatureStore) -> None:
     assert "Sales of the last hours." in views.text
 
 
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster calls it itself for a nested resource
 def test_an_asset_receives_the_store_with_its_lake(store: FeatureStore) -> None:
     seen: list[pl.DataFrame] = []
 
@@ -278,7 +279,7 @@ def test_an_asset_receives_the_store_with_its_lake(store: FeatureStore) -> None:
     def training_set(feature_store: FeatureStore) -> None:
         seen.append(feature_store.historical("demand", examples([("north", 1, NOON)])))
 
-    assert dg.materialize([training_set], resources={"feature_store": store}, instance=dg.DagsterInstance.ephemeral()).success
+    assert dg.materialize([training_set], resources={"feature_store": store}).success
     assert seen[0]["shop_sales__count_3h"].to_list() == [3]
 
 
