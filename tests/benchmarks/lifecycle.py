@@ -90,7 +90,7 @@ class Floor:
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.wall[name] += time.perf_counter() - wall  # pyright: ignore[reportArgumentType]  a Counter counts seconds as well
-        self.cpu[name] += time.process_time() - cpu  # pyright: ignore[reportArgumentType]
+        self.cpu[name] += time.process_time() - cpu  # pyright: ignore[reportArgumentType]  # the counter holds numbers
 
     def write(self, address: str, frame: pl.DataFrame, month: str | None = None) -> None:
         """One Delta table, or the partition of one month."""

@@ -10,7 +10,8 @@ from mlops_assets.specs import SourceSpec
 
 def _scheduled() -> pl.Expr:
     """The local clock at the origin as an instant; in the hour that a clock change repeats, ``time_hour`` tells which one is meant."""
-    local = pl.datetime(whole("year"), whole("month"), whole("day"), whole("hour"), whole("minute"))
+    written = pl.format("{}-{} {}:{}", year_month(), *(pl.col(name).str.zfill(2) for name in ("day", "hour", "minute")))
+    local = written.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", strict=False)
     first, second = (
         local.dt.replace_time_zone(MONTHS.timezone, ambiguous=which, non_existent="null").dt.convert_time_zone("UTC")
         for which in ("earliest", "latest")
