@@ -257,7 +257,13 @@ class LocalServing(Serving):
         if context:
             wanted.stage(Path(context))
         port = _free_port(self.host)
-        plan = {"bento": str(wanted.path(self._store)), "context": context, "host": self.host, "port": str(port), "workers": str(self.workers)}
+        plan = {
+            "bento": str(wanted.path(self._store)),
+            "context": context,
+            "host": self.host,
+            "port": str(port),
+            "workers": str(self.workers),
+        }
         record = folder / RECORD
         environment = child_environment(
             **THREADS, **{RUN_VARIABLE: str(record)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")

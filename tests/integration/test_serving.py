@@ -1,8 +1,9 @@
-"""A real ``bentoml serve``: follows the ledger, refuses other code, rolls a new Bento, and leaves no orphan. The tests run in this order."""
+"""A real ``bentoml serve``: follows the ledger, refuses other code, rolls a new Bento, and leaves no orphan. Tests run in order."""
 
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from resources.serving import scoring
 from resources.serving.controller import LocalServing, NotServed, Refused, RollRefused
 from resources.serving.endpoint import Endpoint, running
+from resources.serving.lock import serving_lock
 from resources.serving.routes import Route
 from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
 
@@ -29,8 +31,8 @@ HOLDER = """
 import sys, time
 from resources.serving.controller import LocalServing
 from resources.serving.routes import Route
-home, ledger, releases, wait, *routes = sys.argv[1:]
-serving = LocalServing(home=home, ledger_url=ledger, releases_root=releases)
+home, ledger, releases, lock, wait, *routes = sys.argv[1:]
+serving = LocalServing(home=home, ledger_url=ledger, releases_root=releases, lock=lock)
 end = serving.start([Route(**eval(one)) for one in routes], "tinyco")
 if wait == "ready": end = serving.wait_until_ready()
 print(end.pid, end.started, flush=True)
@@ -65,7 +67,8 @@ def booster() -> Any:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     data = lightgbm.Dataset(x, label=(x[:, 0] + x[:, 1] > 0).astype(float))
-    return lightgbm.train({"objective": "binary", "verbosity": -1, "seed": 7}, data, num_boost_round=5)
+    train: Any = vars(lightgbm)["train"]
+    return train({"objective": "binary", "verbosity": -1, "seed": 7}, data, num_boost_round=5)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(folder / "source"), *sys.path])
         tiny = Tiny(folder)
-        serving = LocalServing(home=str(folder / "serving"), ledger_url=tiny.ledger.url, releases_root=str(tiny.releases.root))
+        serving = LocalServing(
+            home=str(folder / "serving"), ledger_url=tiny.ledger.url, releases_root=str(tiny.releases.root), lock=str(serving_lock())
+        )
         one = Stage(tiny, serving)
         tiny.promote(tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
         one.hashes.append(tiny.release(1.0))
@@ -85,8 +90,22 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def get(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url) as answer:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310  always the URL of our own process
         return answer.status, answer.read()
+
+
+def asked(url: str, *, within: float) -> Any:
+    """What ``url`` says once every model has been looked at."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            said = json.loads(get(url)[1])
+        except OSError:
+            said = None
+        if said is not None and all(one["looked"] for one in said["models"].values()):
+            return said
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -95,12 +114,18 @@ def tree(pid: int) -> list[psutil.Process]:
 
 def left(processes: list[psutil.Process], *, within: float) -> list[psutil.Process]:
     deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        alive = [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-        if not alive:
-            return []
+    alive = processes
+    while alive and time.monotonic() < deadline:
         time.sleep(0.1)
+        alive = [one for one in alive if lives(one)]
     return alive
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Load:
@@ -113,7 +138,7 @@ class Load:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -172,6 +197,10 @@ def test_stock_bentoml_knows_the_bento(stage: Stage) -> None:
     command = [sys.executable, "-m", "bentoml", "list", "-o", "json"]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert [one["tag"] for one in json.loads(found.stdout)] == [stage.current().bento]
+    lock = serving_lock()
+    assert lock is not None
+    requirements = store / "bentos" / stage.current().bento.replace(":", "/") / "env" / "python" / "requirements.txt"
+    assert requirements.read_bytes() == lock.read_bytes()
 
 
 def test_a_refusal_names_the_field(stage: Stage) -> None:
@@ -242,7 +271,7 @@ def test_a_killed_holder_leaves_no_orphan(stage: Stage, wait: str) -> None:
     elsewhere.mkdir()
     (elsewhere / "bento").symlink_to(home / "bento")
     routes = [repr(vars(route)) for route in stage.routes()]
-    command = [sys.executable, "-c", HOLDER, str(elsewhere), one.ledger_url, one.releases_root, wait, *routes]
+    command = [sys.executable, "-c", HOLDER, str(elsewhere), one.ledger_url, one.releases_root, str(one.lock), wait, *routes]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{stage.tiny.source}"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
         assert holder.stdout is not None
@@ -258,3 +287,23 @@ def test_a_stopped_service_leaves_nothing(stage: Stage) -> None:
     processes = tree(stage.current().pid)
     stage.serving.stop()
     assert left(processes, within=0.5) == []
+
+
+def test_stock_bentoml_serves_what_was_written(stage: Stage) -> None:
+    store = Path(stage.serving.home) / "bento"
+    environment = {**os.environ, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bentoml", "serve", "tinyco:latest", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        processes: list[psutil.Process] = []
+        try:
+            said = asked(f"http://127.0.0.1:{port}/models", within=60)
+            processes = tree(server.pid)
+        finally:
+            server.terminate()
+    live = stage.tiny.ledger.live("tiny")
+    assert live is not None
+    assert (said["run"], said["models"]["tiny"]["content_hash"]) == (None, live.content_hash)
+    assert left(processes, within=15) == []

@@ -57,7 +57,7 @@ def test_the_platforms_own_files_and_the_lock_count(tiny: Tiny, tmp_path: Path, 
 def test_a_bento_is_only_built_of_the_code_that_is_asked_for(tiny: Tiny) -> None:
     wanted = declaration(tiny)
     tiny.write(offset=1.0)
-    with pytest.raises(CodeMoved, match="tiny: its release needs the code .* behind tinyco.score:predict, the code here is"):
+    with pytest.raises(CodeMoved, match=r"tiny: its release needs the code .* behind tinyco\.score:predict, the code here is"):
         bundle(wanted, lock=None)
 
 

@@ -101,7 +101,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_adopted(desk: Desk) -> N
     assert second.pid not in {first.pid, os.getpid()}
 
 
-def test_other_code_rolls_a_new_service_on_a_new_port_and_the_old_one_drains(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_rolls_a_new_service_on_a_new_port_and_the_old_one_drains(desk: Desk) -> None:
     first = desk.ensure()
     desk.tiny.write(offset=1.0)
     second = desk.ensure()
@@ -133,7 +133,11 @@ def test_a_new_service_that_lost_a_model_never_replaces_the_old_one(desk: Desk, 
     desk.tiny.write(offset=1.0)
     real = LocalServing._seats
     lost = {"tiny": seat(None, h1="h1 was fitted with other code.")}
-    monkeypatch.setattr(LocalServing, "_seats", lambda self, one: real(self, one) if one.run == first.run else lost)
+
+    def seats(self: LocalServing, one: Endpoint) -> Any:
+        return real(self, one) if one.run == first.run else lost
+
+    monkeypatch.setattr(LocalServing, "_seats", seats)
     with pytest.raises(RollRefused, match="cannot answer for tiny: h1 was fitted with other code"):
         desk.ensure()
     assert desk.serving.current() == first
@@ -213,7 +217,7 @@ def test_old_runs_are_cleared_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     for name in ("20130101T000000-a", "20130102T000000-b"):
         (desk.home / "runs" / name).mkdir(parents=True)
     desk.ensure()
-    assert [path.name for path in sorted((desk.home / "runs").iterdir())][0] == "20130102T000000-b"
+    assert min(path.name for path in (desk.home / "runs").iterdir()) == "20130102T000000-b"
 
 
 def test_a_new_home_has_nothing_to_stop(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_a_missing_field_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"{", b"[1]", b"null", b'{"rows": []}', b'{"examples": []}', b'{"examples": {}}', b'{"examples": [1]}', b'{"examples": [{}], "x": 1}',
-     b"\xff\xfe", b"[" * 100_000, b'{"examples": [' + b"9" * 5_000 + b"]}"],
+    [b"", b"{", b"[1]", b"null", b'{"rows": []}', b'{"examples": []}', b'{"examples": {}}', b'{"examples": [1]}',
+     b'{"examples": [{}], "x": 1}', b"\xff\xfe", b"[" * 100_000, b'{"examples": [' + b"9" * 5_000 + b"]}"],
 )  # fmt: skip
 def test_what_is_no_list_of_examples_is_refused(sent: bytes) -> None:
     assert "examples" in str(refusal(sent)) or "Example 0" in str(refusal(sent))

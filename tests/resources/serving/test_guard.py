@@ -78,12 +78,19 @@ def test_a_service_is_wanted_while_it_is_held_and_named(tmp_path: Path, monkeypa
 def test_a_draining_service_that_is_no_longer_held_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint(tmp_path, "r2").write(tmp_path / CURRENT)
     answers = [True, False]
-    monkeypatch.setattr(guard, "held", lambda _: answers.pop(0))
+
+    def held(_: Path) -> bool:
+        return answers.pop(0)
+
+    monkeypatch.setattr(guard, "held", held)
     assert guard.unwanted(endpoint(tmp_path)) == "no process holds it"
 
 
 def test_a_worker_ends_with_its_supervisor() -> None:
-    worker = "import os, time; from resources.serving.guard import watch_supervisor; watch_supervisor(os.getppid()); print(os.getpid(), flush=True); time.sleep(60)"
+    worker = (
+        "import os, time; from resources.serving.guard import watch_supervisor; watch_supervisor(os.getppid());"
+        "print(os.getpid(), flush=True); time.sleep(60)"
+    )
     line = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
     supervisor = subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     with supervisor:
@@ -98,7 +105,8 @@ def test_a_worker_ends_with_its_supervisor() -> None:
 
 def test_a_supervisor_that_will_not_stop_is_killed_with_its_children() -> None:
     line = (
-        "import signal, subprocess, sys; from resources.serving import guard; signal.signal(signal.SIGTERM, signal.SIG_IGN); guard.STOP_SECONDS = .3;"
+        "import signal, subprocess, sys; from resources.serving import guard; guard.STOP_SECONDS = .3;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print(child.pid, flush=True); guard.stop_tree()"
     )
     with subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE, text=True, cwd=ROOT) as supervisor:

@@ -85,8 +85,9 @@ def test_ids_of_a_month_take_little_time() -> None:
 
 
 def test_what_a_client_sends_becomes_the_same_frame_again() -> None:
+    instants = pl.Series([datetime(2013, 1, 1, 5, tzinfo=UTC), None, None, None], dtype=pl.Datetime("us", "UTC"))
     frame = FRAME.with_columns(
-        d=pl.Series([date(2013, 1, 1)] * 4), t=pl.Series([datetime(2013, 1, 1, 5, tzinfo=UTC), None, None, None], dtype=pl.Datetime("us", "UTC")),
+        d=pl.Series([date(2013, 1, 1)] * 4), t=instants,
         b=pl.Series([True, None, False, True]), small=pl.Series([1, 2, 3, 4], dtype=pl.Int8),
     )  # fmt: skip
     signature = scoring.signature(frame, frame.columns, required=("n",))

@@ -80,7 +80,11 @@ def test_a_quiet_ledger_is_read_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     one = follower(tiny)
     one.step(now())
     loaded = one.loaded("tiny")
-    monkeypatch.setattr(tiny.ledger, "entries", lambda _: pytest.fail("read again"))
+
+    def again(_: str) -> None:
+        pytest.fail("read again")
+
+    monkeypatch.setattr(tiny.ledger, "entries", again)
     one.step(now())
     assert one.loaded("tiny") is loaded
 

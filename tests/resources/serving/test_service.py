@@ -1,0 +1,27 @@
+"""A service runs the Bento's own code, or nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resources.serving.routes import Declaration
+from resources.serving.service import BentoChanged, ForeignCode, own_code
+from tests.resources.serving.tiny import Tiny
+
+
+def declaration(tiny: Tiny) -> Declaration:
+    return Declaration(project=tiny.package, routes=(tiny.route(),), ledger_url="sqlite:///x", releases_root="x")
+
+
+def test_code_from_outside_the_bento_is_refused_by_module(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ForeignCode, match=r"resources\.serving\.service would be imported from .*service\.py, not from the Bento in"):
+        own_code(declaration(tiny), tmp_path)
+
+
+def test_a_bento_whose_code_was_edited_is_refused(tiny: Tiny) -> None:
+    said = declaration(tiny)
+    own_code(said, Path("/"))
+    edited = replace(said, routes=(replace(said.routes[0], code_hash="0" * 64),))
+    with pytest.raises(BentoChanged, match=r"The code behind tinyco\.score:predict in the Bento / was changed after it was built"):
+        own_code(edited, Path("/"))
