@@ -4,7 +4,7 @@ import json
 from abc import abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 from filelock import FileLock
@@ -34,7 +34,7 @@ class UnreadableClock(PlatformError):
         )
 
 
-class Clock(dg.ConfigurableResource):
+class Clock(dg.ConfigurableResource[Any]):
     """The data clock: stamps ``ingested_at``, judges age, maturity and cadence."""
 
     @abstractmethod

@@ -6,11 +6,11 @@ Pure functions over rows are in ``resources.rows``; nothing here knows what a ta
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -52,7 +52,7 @@ class Version:
     inserted: int
 
 
-class Lake(dg.ConfigurableResource):
+class Lake(dg.ConfigurableResource[Any]):
     """Tables by address, in versions; a table is whole or partitioned by the text column ``month``.
 
     A write is there or not, whenever the process dies. An equal write makes no version. Two writers at once both end up in the table, or
@@ -101,7 +101,7 @@ class DeltaLake(Lake):
     """
 
     root: str
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = {}  # noqa: RUF012  pydantic gives each instance its own
 
     def uri(self, address: str) -> str:
         """Root and address."""
@@ -135,7 +135,7 @@ class DeltaLake(Lake):
         given = _placed(address, storable(frame), partition)
 
         def attempt(table: DeltaTable | None) -> Version:
-            rows = _fitted(address, given, table, whole=partition is None)
+            rows = _fitted(address, given, {} if table is None or partition is None else self._scan(table).collect_schema())
             content = digest(rows)
             if table is not None and set(rows.columns) <= set(_columns(table)) and self._digests(table).get(partition or WHOLE) == content:
                 return Version(address=address, version=table.version(), digest=content, rows=rows.height, inserted=0)
@@ -150,7 +150,7 @@ class DeltaLake(Lake):
         given = _placed(address, stamped, partition)
 
         def attempt(table: DeltaTable | None) -> Version:
-            rows = _fitted(address, given, table, whole=False)
+            rows = _fitted(address, given, {} if table is None else self._scan(table).collect_schema())
             before = rows.clear() if table is None else self._partition(table, partition)
             fresh = unseen(before, rows, key=key)
             after = merged(before, fresh, key=key, ingested_at=ingested_at)
@@ -200,7 +200,7 @@ class DeltaLake(Lake):
         return (rows if partition is None else rows.filter(pl.col(MONTH) == partition)).collect()
 
     def _digests(self, table: DeltaTable) -> dict[str, str]:
-        found = known_digests(table)
+        found = known_digests(table, latest=DeltaTable(table.table_uri, storage_options=self.storage_options or None))
         if found is None:
             rows = self._scan(table).collect()
             found = {str(month): digest(part) for (month,), part in rows.group_by(MONTH)} if _partitioned(table) else {WHOLE: digest(rows)}
@@ -223,33 +223,36 @@ class DeltaLake(Lake):
         self, address: str, table: DeltaTable | None, rows: pl.DataFrame, *, partition: str | None, content: str, append: bool
     ) -> int:
         base = ABSENT if table is None else table.version()
-        known = {} if table is None else self._digests(table)
-        commit = Commit(partition=partition or WHOLE, digest=content, base=base, known=known)
-        fence = Transaction(f"lake/{partition or WHOLE}", base + 1)
+        commit = Commit(partition=partition or WHOLE, digest=content, base=base, known={} if table is None else self._digests(table))
+        properties = CommitProperties(
+            custom_metadata=commit.metadata(),
+            app_transactions=[Transaction(f"lake/{partition or WHOLE}", base + 1)],  # writers of one partition never overtake each other
+            max_commit_retries=0 if table is None else None,
+        )
         try:
             if table is None:
-                # "error" and no retry: of several creators one wins, the others come back and build on its version.
-                write_deltalake(
-                    self.uri(address),
-                    rows,
-                    mode="error",
-                    partition_by=None if partition is None else [MONTH],
-                    storage_options=self.storage_options or None,
-                    commit_properties=CommitProperties(custom_metadata=commit.metadata(), app_transactions=[fence], max_commit_retries=0),
-                )
-                return ABSENT + 1
-            write_deltalake(
-                table,
-                rows,
-                mode="append" if append else "overwrite",
-                predicate=None if append or partition is None else f"{MONTH} = '{partition}'",
-                schema_mode="overwrite" if partition is None and not append else "merge",
-                storage_options=self.storage_options or None,
-                commit_properties=CommitProperties(custom_metadata=commit.metadata(), app_transactions=[fence]),
-            )
+                self._create(address, rows, partition=partition, properties=properties)
+            elif append:
+                write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=properties)
+            elif partition is None:
+                write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=properties)
+            else:
+                predicate = f"{MONTH} = '{partition}'"
+                write_deltalake(table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties)
         except (OSError, DeltaError) as error:
             raise storage_error(address=address, uri=self.uri(address), error=error) from error
-        return table.version()
+        return base + 1 if table is None else table.version()
+
+    def _create(self, address: str, rows: pl.DataFrame, *, partition: str | None, properties: CommitProperties) -> None:
+        """The first version; of several creators one wins (mode error, no retry), the others come back and build on it."""
+        write_deltalake(
+            self.uri(address),
+            rows,
+            mode="error",
+            partition_by=None if partition is None else [MONTH],
+            storage_options=self.storage_options or None,
+            commit_properties=properties,
+        )
 
 
 class LocalLake(DeltaLake):
@@ -275,9 +278,8 @@ def _placed(address: str, frame: pl.DataFrame, partition: str | None) -> pl.Data
     return frame.with_columns(pl.lit(partition, pl.String).alias(MONTH))
 
 
-def _fitted(address: str, frame: pl.DataFrame, table: DeltaTable | None, *, whole: bool) -> pl.DataFrame:
-    """The frame in the types that the table has; a type may widen, never change."""
-    schema = {} if table is None or whole else dict(pl.scan_delta(table).collect_schema())
+def _fitted(address: str, frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The frame in the types that the table has (none: those of the frame); a type may widen, never change."""
     changes: list[pl.Expr] = []
     for name, dtype in frame.schema.items():
         stored = schema.get(name, dtype)
@@ -291,5 +293,5 @@ def _fitted(address: str, frame: pl.DataFrame, table: DeltaTable | None, *, whol
 
 def _widens(given: pl.DataType, stored: pl.DataType) -> bool:
     if given.is_integer():
-        return stored.is_numeric() and not stored.is_decimal()
-    return given.is_float() and stored == pl.Float64
+        return isinstance(stored, pl.Int64 | pl.Float64)
+    return given.is_float() and isinstance(stored, pl.Float64)

@@ -47,8 +47,8 @@ class NoSuchColumn(PlatformError):
 
     def __init__(self, *, address: str, unknown: Sequence[str], present: Sequence[str]) -> None:
         super().__init__(
-            f"{address} has no column {', '.join(unknown)}; it has {', '.join(sorted(present))}. Materialize {address} again if its contract "
-            f"gained the column, or ask for one of these."
+            f"{address} has no column {', '.join(unknown)}; it has {', '.join(sorted(present))}. Materialize {address} again if its "
+            f"contract gained the column, or ask for one of these."
         )
 
 
@@ -99,8 +99,8 @@ class LakeContended(PlatformError):
 
     def __init__(self, *, address: str, partition: str | None, attempts: int) -> None:
         super().__init__(
-            f"{address} {partition or ''} was changed by other writers {attempts} times while it was being written. This write was given up "
-            f"and left nothing behind. Materialize it again, with fewer runs of the same month at once."
+            f"{address} {partition or ''} was changed by other writers {attempts} times while it was being written. This write was given "
+            f"up and left nothing behind. Materialize it again, with fewer runs of the same month at once."
         )
 
 
@@ -135,7 +135,7 @@ class LakeFailed(PlatformError):
 
 
 def storage_error(*, address: str, uri: str, error: Exception) -> Exception:
-    """Our error for one of the storage's, told apart by the operating system's words; a lost race stays the ``CommitFailedError`` that it is."""
+    """Our error for one of the storage's, told apart by the system's words; a lost race stays a ``CommitFailedError``."""
     text = str(error).lower()
     if any(sign in text for sign in FULL):
         return LakeFull(address=address, uri=uri)

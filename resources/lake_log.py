@@ -31,16 +31,31 @@ class Commit:
         return {FIELD: json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))}
 
 
-def known_digests(table: DeltaTable) -> dict[str, str] | None:
-    """Digest of each partition at the table's version; None when somebody else's write makes the log silent on it."""
+def known_digests(table: DeltaTable, *, latest: DeltaTable) -> dict[str, str] | None:
+    """Digest of each partition at the table's version; None when somebody else's write makes the log silent on it.
+
+    ``latest`` is a second handle on the table; it is moved to the latest version.
+    """
     limit = 4
     while True:
-        commits = table.history(limit)
-        complete = len(commits) < limit or not commits or commits[-1]["version"] == 0
-        found, told = _fold(commits)
+        commits = _newest(latest, limit)
+        complete = len(commits) < limit or commits[-1]["version"] == 0
+        found, told = _fold(commit for commit in commits if commit["version"] <= table.version())
         if told or complete:
             return found
         limit *= 8
+
+
+def _newest(latest: DeltaTable, limit: int) -> list[dict[str, Any]]:
+    """The newest commits with their versions.
+
+    ``history()`` lists from the newest commit of the log and counts from the version of its handle, which may be an older one.
+    """
+    while True:
+        commits, counted_from = latest.history(limit), latest.version()
+        latest.update_incremental()
+        if latest.version() == counted_from:
+            return commits
 
 
 def _fold(commits: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str] | None, bool]:

@@ -75,7 +75,7 @@ def digest(frame: pl.DataFrame) -> str:
     for series in values:
         state.update(np.packbits(series.is_null().to_numpy()).tobytes())
         lengths = series.str.len_bytes().cast(pl.Int64) if series.dtype == pl.String else series
-        state.update(np.ascontiguousarray(lengths.fill_null(0).to_numpy(), dtype="<i8"))
+        state.update(lengths.fill_null(0).to_numpy().astype("<i8", copy=False).tobytes())
         if series.dtype == pl.String:
             state.update(str(series.str.join("")[0]).encode())
     return state.hexdigest()
@@ -167,22 +167,25 @@ def _family(dtype: pl.DataType) -> str:
         return "integer"
     if isinstance(dtype, pl.Datetime):
         return "instant" if dtype.time_zone else "local"
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return "string"
     return "nested" if dtype.is_nested() else str(dtype.base_type()).lower()
 
 
 def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype.is_float():
-        return (column.cast(pl.Float64).fill_nan(float("nan")) + 0.0).reinterpret(dtype=pl.Int64)
+        wide = column.cast(pl.Float64).fill_nan(float("nan"))
+        return pl.when(wide == 0.0).then(pl.lit(0.0)).otherwise(wide).reinterpret(dtype=pl.Int64).alias(name)
     if isinstance(dtype, pl.Datetime):
         return column.dt.cast_time_unit("us").to_physical()
-    if dtype in {pl.Categorical, pl.Enum} or dtype.is_decimal():
+    if isinstance(dtype, pl.Categorical | pl.Enum | pl.Decimal):
         return column.cast(pl.String)
     if dtype == pl.Binary:
         return column.bin.encode("hex")
     if dtype.is_nested():
         return pl.when(column.is_not_null()).then(pl.struct(name).struct.json_encode()).alias(name)
-    return column if dtype in {pl.String, pl.Null} else column.to_physical().cast(pl.Int64)
+    return column if isinstance(dtype, pl.String | pl.Null) else column.to_physical().cast(pl.Int64)
 
 
 def _absent(incoming: pl.DataFrame, existing: pl.DataFrame) -> list[pl.Expr]:

@@ -36,8 +36,8 @@ class TooLargeToSum(PlatformError):
 
     def __init__(self, *, column: str, largest: float, rows: int) -> None:
         super().__init__(
-            f"{column}: up to {rows:,} values of size up to {largest:g} in one window cannot be summed exactly (their sum in units of 2**-20 "
-            f"must stay below 2**63). No feature row was made. Give the column in a larger unit, or correct the value."
+            f"{column}: up to {rows:,} values of size up to {largest:g} in one window cannot be summed exactly (their sum in units of "
+            f"2**-20 must stay below 2**63). No feature row was made. Give the column in a larger unit, or correct the value."
         )
 
 
@@ -132,7 +132,7 @@ def _distinct(parts: Sequence[Integers]) -> Integers:
 
 
 def _ticks(times: Sequence[Integers], *, most: int) -> tuple[range | Integers, list[Integers]]:
-    """Small non-negative integers in the order of the times, below ``most``, and what they stand for: offsets, or ranks if those are too large."""
+    """Small non-negative integers in the order of the times, below ``most``, and what they stand for: offsets, else ranks."""
     filled = [time for time in times if time.size]
     if not filled:
         return range(0), list(times)
