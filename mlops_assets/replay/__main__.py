@@ -33,7 +33,7 @@ class FolderHeld(PlatformError):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the replay is complete, 1 with one clear sentence otherwise."""
     options = _parser().parse_args(arguments)
-    be_quiet()
+    be_quiet(OMP_WAIT_POLICY="PASSIVE")  # LightGBM otherwise spins on cores that others want: seven times the CPU
     hold_service()
     for name in ("dagster", "dagster.daemon", "alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)

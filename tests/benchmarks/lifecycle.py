@@ -1,7 +1,7 @@
 """The work of `make demo` as one plain script: the floor that the platform is measured against.
 
-Same tables, fits, profiles, reports, MLflow runs and one serve start; no Dagster, no Feast, no retry, no lineage, no replay of clocks. It shares with
-the platform what is not plumbing: the project's own functions, the window engine, the metrics and the monitors.
+Same tables, fits, profiles, reports, MLflow runs and one serve start; no Dagster, no Feast, no retry, no lineage, no replay of clocks.
+It shares with the platform what is not plumbing: the project's own functions, the window engine, the metrics and the monitors.
 
 Run it with `python -m tests.benchmarks.lifecycle [HOME]`; it prints where the time goes and how good the models are.
 """
@@ -9,11 +9,11 @@ Run it with `python -m tests.benchmarks.lifecycle [HOME]`; it prints where the t
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -29,12 +29,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
 from mlops_assets.flights.catalogue import MODELS, SOURCES, VIEWS
-from mlops_assets.specs import FeatureViewSpec, ModelSpec, Parts, SourceSpec, TrainingData
+from mlops_assets.specs import FeatureViewSpec, Gate, ModelSpec, Parts, SourceSpec, TrainingData
 from mlops_assets.table import ALWAYS
 from mlops_assets.windows import Threshold, Window
 from resources.feature_store.windows import WindowColumn, windowed
 from resources.monitors.drift import drift, summary
-from resources.monitors.gate import paired
+from resources.monitors.gate import gate, paired, paired_slices, passed
 from resources.monitors.importance import permutation_importance
 from resources.monitors.metrics import calibration, evaluate
 from resources.monitors.performance import Baseline, daily_losses, performance
@@ -47,10 +47,9 @@ FIRST_CUTOFF: Final = "2013-03"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEW_YORK: Final = ZoneInfo("America/New_York")
 INSTANT: Final = pl.Datetime("us", "UTC")
-WEEK: Final = timedelta(days=7)
 HISTORY: Final = timedelta(days=70)
 MAIN: Final = {"classification": "auc", "regression": "mae"}
-SERVICE: Final = '''
+SERVICE: Final = """
 import bentoml, json, lightgbm, polars as pl
 from mlops_assets.flights.catalogue import MODELS
 
@@ -67,7 +66,7 @@ class Flights:
     def predict(self, model: str, examples: list[dict]) -> list[float]:
         spec = next(one for one in MODELS if one.name == model)
         return spec.score(self.parts[model], pl.DataFrame(examples)).to_list()
-'''
+"""
 
 
 @dataclass(kw_only=True)
@@ -80,6 +79,7 @@ class Floor:
     joined: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     live: dict[str, "Version"] = field(default_factory=dict[str, "Version"])
     predicted: dict[str, list[pl.DataFrame]] = field(default_factory=dict[str, list[pl.DataFrame]])
+    refused: list[str] = field(default_factory=list[str])
     reached: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     wall: Counter[str] = field(default_factory=Counter[str])
     cpu: Counter[str] = field(default_factory=Counter[str])
@@ -89,7 +89,7 @@ class Floor:
         """Count the wall and CPU seconds of a part of the work."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        self.wall[name] += time.perf_counter() - wall  # pyright: ignore[reportArgumentType]  a Counter counts seconds as well
+        self.wall[name] += time.perf_counter() - wall  # pyright: ignore[reportArgumentType]  # a Counter counts seconds as well
         self.cpu[name] += time.process_time() - cpu  # pyright: ignore[reportArgumentType]  # the counter holds numbers
 
     def write(self, address: str, frame: pl.DataFrame, month: str | None = None) -> None:
@@ -170,9 +170,15 @@ def _column(name: str, window: Window) -> WindowColumn:
     threshold = window.value.at_least if isinstance(window.value, Threshold) else None
     available = None if window.column.available == ALWAYS else window.column.available
     return WindowColumn(
-        name=name, kind=window.kind, value=window.column.name, threshold=threshold, at=window.at.name, available=available, over=window.over,
+        name=name,
+        kind=window.kind,
+        value=window.column.name,
+        threshold=threshold,
+        at=window.at.name,
+        available=available,
+        over=window.over,
         ahead=window.ahead,
-    )  # fmt: skip
+    )
 
 
 def _computed(floor: Floor, view: FeatureViewSpec, since: datetime, until: datetime) -> pl.DataFrame:
@@ -242,29 +248,38 @@ def train(floor: Floor, client: MlflowClient, spec: ModelSpec, cutoff: str) -> N
     validated = pl.col("day") >= trained_until - spec.validation
     heard = Heard()
     with floor.part(f"fit {spec.name}"):
-        data = TrainingData(train=before.filter(~validated), validation=before.filter(validated), features=spec.feature_names, seed=spec.seed)
+        data = TrainingData(
+            train=before.filter(~validated), validation=before.filter(validated), features=spec.feature_names, seed=spec.seed
+        )
         parts = spec.train(data, heard)
-    pictures = judge(floor, spec, parts, held_out, cutoff)
+    pictures, good = judge(floor, spec, parts, held_out, cutoff)
     run_id = log(floor, client, spec, heard, pictures)
+    if not good:
+        floor.refused.append(f"{spec.name} {cutoff}")
+        return
     number = floor.live[spec.name].number + 1 if spec.name in floor.live else 1
     floor.live[spec.name] = Version(number=number, parts=parts, trained_until=trained_until, training=rows, run_id=run_id)
 
 
-def judge(floor: Floor, spec: ModelSpec, parts: Parts, rows: pl.DataFrame, cutoff: str) -> dict[str, str]:
-    """Metrics with intervals, comparison with the live version, calibration and importance on the held-out days."""
+def judge(floor: Floor, spec: ModelSpec, parts: Parts, rows: pl.DataFrame, cutoff: str) -> tuple[dict[str, str], bool]:
+    """Calibration and importance on the held-out days, and whether the candidate passes the gate."""
     slices = [col.name for col in spec.slices]
     with floor.part("evaluate"):
         scored = rows.with_columns(prediction=spec.score(parts, rows))
         metrics = evaluate(task=spec.task, frame=scored, slices=slices, seed=spec.seed)
+        difference, by_slice = None, ()
         if spec.name in floor.live:
             both = scored.with_columns(live_prediction=spec.score(floor.live[spec.name].parts, rows))
-            paired(task=spec.task, frame=both, metric=MAIN[spec.task], seed=spec.seed)
+            difference = paired(task=spec.task, frame=both, metric=MAIN[spec.task], seed=spec.seed)
+            by_slice = paired_slices(task=spec.task, frame=both, metric=MAIN[spec.task], slices=slices, seed=spec.seed)
+        bounds = spec.gate or Gate()
+        found = gate(evaluation=metrics, floors=bounds.floors, ceilings=bounds.ceilings, difference=difference, slices=by_slice)
         importance = permutation_importance(
             lambda frame: spec.score(parts, frame), scored, features=spec.feature_names, task=spec.task, seed=spec.seed
         )
         pictures = {"calibration.svg": calibration_svg(calibration(scored)), "importance.svg": bars_svg(importance, title="importance")}
     floor.write(f"evaluation/{spec.name}/holdout", metrics, cutoff)
-    return pictures
+    return pictures, passed(found)
 
 
 def log(floor: Floor, client: MlflowClient, spec: ModelSpec, heard: Heard, pictures: dict[str, str]) -> str:
@@ -326,26 +341,29 @@ def serve(floor: Floor) -> list[float]:
         parts["booster"].save_model(str(floor.home / f"{spec.name}.lgb.txt"))
         Path(floor.home, f"{spec.name}.json").write_text(json.dumps({"categories": parts["categories"]}))
     Path(floor.home, "service.py").write_text(SERVICE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     found = {**os.environ, "PYTHONPATH": str(Path.cwd()), "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(floor.home / "bentoml")}
-    command = [sys.executable, "-m", "bentoml", "serve", "service:Flights", "--port", "38471"]
+    command = [sys.executable, "-m", "bentoml", "serve", "service:Flights", "--port", str(port)]
     with floor.part("serve"), Path(floor.home, "serve.log").open("w") as out:
         process = subprocess.Popen(command, cwd=floor.home, env=found, stdout=out, stderr=out)
         try:
-            return [_ask(spec, floor.joined[-1]) for spec in MODELS]
+            return [_ask(spec, floor.joined[-1], port=port) for spec in MODELS]
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _ask(spec: ModelSpec, rows: pl.DataFrame, *, patience: float = 60) -> float:
+def _ask(spec: ModelSpec, rows: pl.DataFrame, *, port: int, patience: float = 60) -> float:
     body = json.dumps({"model": spec.name, "examples": rows.select(spec.feature_names).head(1).to_dicts()}).encode()
-    request = urllib.request.Request("http://127.0.0.1:38471/predict", data=body, headers={"Content-Type": "application/json"})
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", data=body, headers={"Content-Type": "application/json"})
     deadline = time.monotonic() + patience
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own address
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
                 return json.load(answer)[0]
-        except urllib.error.URLError:
+        except OSError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
@@ -392,6 +410,7 @@ def show(floor: Floor, *, wall: float) -> None:
         print(f"{name:<20}{seconds:8.1f}{floor.cpu[name]:8.1f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{'whole script':<20}{wall:8.1f}{time.process_time():8.1f}   peak {peak:.2f} GB")
+    print(f"refused: {', '.join(floor.refused) or 'none'}")
     for spec in MODELS:
         reached = floor.reached[spec.name]
         line = "  ".join(f"{month[5:]} {value:.3f}" for month, value in reached.items())

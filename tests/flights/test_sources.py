@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -138,7 +138,7 @@ def test_temperatures_in_celsius_break_more_rows_than_a_month_may_lose() -> None
 
 
 def test_both_reports_of_the_repeated_hour_are_kept_apart() -> None:
-    day = parsed(HOURLY, "2013-11").filter(origin="JFK").filter(pl.col("observed_hour").dt.date() == datetime(2013, 11, 3, tzinfo=UTC).date())
+    day = parsed(HOURLY, "2013-11").filter(pl.col("observed_hour").dt.date() == date(2013, 11, 3), origin="JFK")
     assert {5, 6} <= set(day["observed_hour"].dt.hour())
     assert (day["published_at"] - day["observed_hour"]).dt.total_minutes().unique().to_list() == [60]
 

@@ -1,13 +1,14 @@
 """What one scheduled departure is."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
 
 from mlops_assets.table import UTC, Table, column
 
-SPEED = pl.col("distance") * 60 / pl.col("air_time")
+FOUR_HOURS: Final = 240
+SPEED: Final = pl.col("distance") * 60 / pl.col("air_time")
 
 
 class Departures(Table, available="published_at", level="internal"):
@@ -39,7 +40,7 @@ class Departures(Table, available="published_at", level="internal"):
         "departed as late as its delay says": (pl.col("departed_at") - pl.col("scheduled_departure")).dt.total_minutes()
         == pl.col("departure_delay"),
         "distance in miles and air time in minutes give 60 to 750 mph": SPEED.is_between(60, 750),
-        "gains or loses less than four hours on the way": (pl.col("arrival_delay") - pl.col("departure_delay")).abs() < 240,
+        "gains or loses less than four hours on the way": (pl.col("arrival_delay") - pl.col("departure_delay")).abs() < FOUR_HOURS,
         "has both an arrival delay and an air time, or neither": pl.col("arrival_delay").is_null() == pl.col("air_time").is_null(),
         "never arrives or has landed": pl.col("never_arrives") == pl.col("landed_at").is_null(),
         "departs in its month": pl.col("local_day").str.starts_with(pl.col("month")),

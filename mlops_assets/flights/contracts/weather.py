@@ -1,11 +1,14 @@
 """What one hourly weather report of an airport is."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
 
 from mlops_assets.table import UTC, Table, column
+
+DISAGREE: Final = 15
+"""Percent by which sensors may contradict each other; eight reports of 2013 do more, and most would if temperatures came in Celsius."""
 
 
 def _vapour(temperature: str) -> pl.Expr:
@@ -33,7 +36,7 @@ class Weather(Table, available="published_at", level="public", key=("origin", "o
     rules: ClassVar[Mapping[str, pl.Expr]] = {
         "dew point is not above temperature": pl.col("dew_point") <= pl.col("temperature"),
         "humidity agrees with temperature and dew point in Fahrenheit": (
-            (100 * _vapour("dew_point") / _vapour("temperature") - pl.col("humidity")).abs() <= 15
+            (100 * _vapour("dew_point") / _vapour("temperature") - pl.col("humidity")).abs() <= DISAGREE
         ),
         "gusts are not below the wind": pl.col("wind_gust") >= pl.col("wind_speed"),
         "published an hour after the label": pl.col("published_at") - pl.col("observed_hour") == pl.duration(hours=1),

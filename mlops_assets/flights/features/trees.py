@@ -12,18 +12,21 @@ PARAMS: Final[Mapping[str, Any]] = {
     "learning_rate": 0.1,
     "num_leaves": 31,
     "min_data_in_leaf": 200,
+    "feature_fraction": 0.4,
     "max_bin": 63,
     "bin_construct_sample_cnt": 20_000,
     "deterministic": True,
     "force_row_wise": True,
     "verbosity": -1,
 }
-"""No ``num_threads``: LightGBM would write it into the model. ``deterministic`` and one layout give equal trees on any number of threads."""
+"""No ``num_threads``: LightGBM would write it into the model. ``deterministic`` and one layout give equal trees on any number of them."""
 
 
 def grow(data: TrainingData, log: Log, *, rows: pl.DataFrame, target: pl.Series, trees: int, **params: object) -> Parts:
     """A booster for ``target`` and the numbering of its categories; logs the settings and the loss on the training rows."""
-    import lightgbm as lgb
+    import lightgbm
+
+    lgb: Any = lightgbm  # it types its functions in part only
 
     settings = {**PARAMS, **params, "seed": data.seed}
     log.params(**settings, trees=trees, rows=rows.height, features=len(data.features))

@@ -5,6 +5,6 @@ from mlops_assets.specs import Log, Parts, TrainingData
 
 
 def fit(data: TrainingData, log: Log) -> Parts:
-    """A hundred small trees on all rows."""
+    """Seventy small trees on all rows."""
     rows = data.everything()
-    return grow(data, log, rows=rows, target=rows[data.label], trees=100, objective="binary", feature_fraction=0.35)
+    return grow(data, log, rows=rows, target=rows[data.label], trees=70, objective="binary", feature_fraction=0.35)
