@@ -1,4 +1,4 @@
-"""MLflow runs: one per key, found by tag, never by handle; a retry re-opens it and doubles nothing. No registry: that is a package of its own.
+"""MLflow runs: one per key, found by tag, never by handle; a retry re-opens it and doubles nothing. The registry is another package.
 
 Uses ``MlflowClient`` alone: no fluent API, no global state, no autologging. mlflow is imported by the step that logs, not by loading.
 """
@@ -6,14 +6,14 @@ Uses ``MlflowClient`` alone: no fluent API, no global state, no autologging. mlf
 import re
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 from filelock import FileLock
@@ -48,7 +48,6 @@ _PATIENCE: Final = {
 
 _SQLITE: Final = "sqlite:///"
 _KEY: Final = re.compile(r"[^'\"`\\\n]{1,250}")
-_ENDED: Final[Mapping[bool, Literal["KILLED", "FAILED"]]] = MappingProxyType({True: "FAILED", False: "KILLED"})
 
 
 class TrackingFailed(PlatformError):
@@ -80,6 +79,7 @@ class RunLog:
         self._params: dict[str, str] = {}
         self._metrics: list[tuple[str, float, int, int]] = []
         self._points: Counter[str] = Counter()
+        self._latest: Mapping[str, float] = {}
 
     def params(self, **params: object) -> None:
         """Record settings of this fit."""
@@ -87,10 +87,21 @@ class RunLog:
 
     def metric(self, name: str, value: float, *, step: int = 0) -> None:
         """Record one point of a curve. Its time is the start of the run plus its place, so that a repeated fit repeats the point."""
+        if not step and name in self._latest:
+            self._correct(name, float(value))
+            return
         self._metrics.append((name, float(value), self._start_ms + self._points[name], step))
         self._points[name] += 1
         if len(self._metrics) >= BATCH:
             self.flush()
+
+    def revise(self, latest: Mapping[str, float]) -> None:
+        """Let single values of a run that has ended replace what it said: a value that differs is a later point."""
+        self._latest = dict(latest)
+
+    def _correct(self, name: str, value: float) -> None:
+        if self._latest[name] != value:
+            self._metrics.append((name, value, time.time_ns() // 1_000_000, 0))
 
     def flush(self) -> None:
         """Send what is buffered. A setting that differs from the one recorded by an earlier attempt is kept beside it, as a tag."""
@@ -174,8 +185,9 @@ class Tracking(dg.ConfigurableResource[Any]):
             yield run
             run.log.flush()
         except BaseException as problem:
-            with _door(self.uri, f"close run {key}"):
-                client.set_terminated(run.id, _ENDED[isinstance(problem, Exception)])
+            with suppress(TrackingFailed), _door(self.uri, f"close run {key}"):
+                run.log.flush()
+                client.set_terminated(run.id, "FAILED" if isinstance(problem, Exception) else "KILLED")
             raise
         with _door(self.uri, f"close run {key}"):
             client.set_terminated(run.id, "FINISHED")
@@ -185,7 +197,9 @@ class Tracking(dg.ConfigurableResource[Any]):
         """Add to a run that another step made (its evaluation, its parts); its status stays as it is."""
         client = self.client()
         with _door(self.uri, f"find run {run_id}"):
-            run = Run(client, self.uri, client.get_run(run_id))
+            found = client.get_run(run_id)
+        run = Run(client, self.uri, found)
+        run.log.revise(found.data.metrics)
         yield run
         run.log.flush()
 

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     be_quiet(OMP_WAIT_POLICY="PASSIVE")  # LightGBM otherwise spins on cores that others want: seven times the CPU
     hold_service()
-    for name in ("dagster", "dagster.daemon", "alembic", "mlflow"):
+    for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         _replay(options)

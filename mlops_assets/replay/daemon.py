@@ -129,6 +129,8 @@ def opened(home: Path, *, module: str) -> Iterator[Daemon]:
     loadable = LoadableTargetOrigin(module_name=module, working_directory=str(Path.cwd()))
     target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
     with dg.DagsterInstance.from_ref(ref) as instance, create_test_daemon_workspace_context(target, instance) as workspace:
+        for quiet in ("dagster", "dagster.daemon"):  # the context above turned them on: a line a tick would bury the progress
+            logging.getLogger(quiet).setLevel(logging.ERROR)
         for name, entry in workspace.create_request_context().get_code_location_entries().items():
             if entry.load_error is not None:
                 raise DoesNotLoad(name, entry.load_error.message)

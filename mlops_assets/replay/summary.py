@@ -91,7 +91,11 @@ def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[s
     """The month's highest prediction and where it comes from."""
     frame = resources.lake.read(address(key("prediction", spec.name, "batch")), partitions=[month])
     row = frame.sort("prediction", "row_id", descending=[True, False]).head(1).collect().row(0, named=True)
-    told = [entry for entry in resources.registry.ledger().entries(spec.name) if entry.content_hash == row["content_hash"] and "why" in entry.payload]
+    told = [
+        entry
+        for entry in resources.registry.ledger().entries(spec.name)
+        if entry.content_hash == row["content_hash"] and "why" in entry.payload
+    ]
     release = resources.registry.releases().load(spec.name, row["content_hash"])
     head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id'][:12]}"
     return [head, *(f"  {line}" for line in lines(lineage(row, told[-1], release.record))[1:])]

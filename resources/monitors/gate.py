@@ -1,7 +1,7 @@
 """Whether a candidate may go live: comparison with the live version and the verdict of the gate. Pure, and closed when in doubt.
 
-What was not measured does not pass. The one benefit of the doubt: a candidate is worse than the live version only when the interval of the paired
-difference says so, because the smallest real change of data moves every metric a little.
+What was not measured does not pass. The one benefit of the doubt: a candidate is worse than the live version only when the interval of the
+paired difference says so, because the smallest real change of data moves every metric a little.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def _against_live(difference: Difference | None) -> GateResult:
         )
     if not difference.known:
         said = (
-            f"{difference.metric} of candidate and live version cannot be compared on {difference.rows:,} examples of {difference.days} days. "
-            "Hold out more days, or judge by hand."
+            f"{difference.metric} of candidate and live version cannot be compared on {difference.rows:,} examples "
+            f"of {difference.days} days. Hold out more days, or judge by hand."
         )
         return GateResult(name=AGAINST_LIVE, passed=False, value=difference.value, bound=0.0, sentence=said)
     verdict = "the candidate is worse" if difference.worse else "the candidate is not worse"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from resources.monitors.frames import ALL, Task
@@ -15,11 +16,18 @@ SAMPLE: Final = 1000
 
 
 def permutation_importance(
-    score: Callable[[pl.DataFrame], pl.Series], rows: pl.DataFrame, *, features: Sequence[str], task: Task, seed: int, sample: int = SAMPLE
+    score: Callable[[pl.DataFrame], pl.Series],
+    rows: pl.DataFrame,
+    *,
+    features: Sequence[str],
+    task: Task,
+    seed: int,
+    sample: int = SAMPLE,
 ) -> dict[str, float]:
-    """Loss of the main metric when a feature's values are shuffled, by feature, on a seeded sample of ``rows`` (``label``, ``day``, features).
+    """Loss of the main metric when a feature's values are shuffled, by feature, on a seeded sample of ``rows``.
 
-    Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10. All shuffled copies are scored in one call.
+    ``rows`` hold ``label``, ``day`` and the features; all shuffled copies are scored in one call.
+    Source: L. Breiman, Random Forests, Machine Learning 45 (2001), section 10.
     """
     some = rows.sample(min(sample, rows.height), seed=seed)
     order = np.random.default_rng(seed).permutation(some.height)
@@ -30,7 +38,7 @@ def permutation_importance(
     return {name: sign * (values[0] - value) for name, value in zip(features, values[1:], strict=True)}
 
 
-def _value(rows: pl.DataFrame, scores: np.ndarray, *, task: Task, metric: str) -> float:
+def _value(rows: pl.DataFrame, scores: npt.NDArray[np.float64], *, task: Task, metric: str) -> float:
     found = evaluate(task=task, frame=rows.with_columns(pl.Series("prediction", scores)), slices=(), seed=0)
     value = found.filter((pl.col("metric") == metric) & (pl.col("slice_by") == ALL))["value"][0]
     return float(value) if value is not None else 0.0

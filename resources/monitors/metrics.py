@@ -1,7 +1,7 @@
 """How good predictions are: metrics with intervals, overall and by slice, and calibration. Pure; knows nothing of versions or gates.
 
-Examples of one day share weather and crowds, so the day is the unit of inference: every metric is written as a function of sums per day (the AUC:
-of wins per pair of days), which are computed once; a bootstrap replicate only weighs the days again.
+Examples of one day share weather and crowds, so the day is the unit of inference: every metric is written as a function of sums per day
+(the AUC: of wins per pair of days), which are computed once; a bootstrap replicate only weighs the days again.
 """
 
 from __future__ import annotations
@@ -126,15 +126,15 @@ def evidence(data: Scored, *, task: Task, edges: Floats | None = None) -> Eviden
     cuts = quantile_edges(data.prediction, BINS) if edges is None else edges
     place = np.searchsorted(cuts, data.prediction, side="left")
     size = len(cuts) + 1
-    gaps = np.bincount(data.day * size + place, weights=data.prediction - data.label, minlength=data.days * size).reshape(data.days, size)
+    gaps = _summed(data.day * size + place, data.prediction - data.label, size=data.days * size).reshape(data.days, size)
     return Evidence(task=task, rows=len(data.label), sums=_per_day(data, _classification_terms(data)), wins=_wins(data), gaps=gaps)
 
 
 def evaluate(*, task: Task, frame: pl.DataFrame, slices: Sequence[str], seed: int) -> pl.DataFrame:
     """Metrics of ``frame`` (``label``, ``prediction``, ``day`` and the slice columns) in the form EVALUATION.
 
-    Slices carry only the main metrics. A slice with fewer than 100 rows, or than 10 of either class, has a null value; one column gives at most its
-    50 largest slices. The interval is that of a bootstrap over days; it is null with fewer than 3 days.
+    Slices carry only the main metrics. A slice with fewer than 100 rows, or than 10 of either class, has a null value; one column gives at
+    most its 50 largest slices. The interval is that of a bootstrap over days; it is null with fewer than 3 days.
     """
     data = scored(frame, task=task)
     weights = day_weights(data.days, seed=seed)
@@ -225,7 +225,11 @@ def _row(found: Evidence, metric: str, weights: Floats, *, slice_by: str, value:
 
 
 def _per_day(data: Scored, terms: Mapping[str, Floats]) -> dict[str, Floats]:
-    return {name: np.bincount(data.day, weights=values, minlength=data.days) for name, values in terms.items()}
+    return {name: _summed(data.day, values, size=data.days) for name, values in terms.items()}
+
+
+def _summed(place: Ints, values: Floats, *, size: int) -> Floats:
+    return np.bincount(place, weights=values, minlength=size).astype(np.float64)
 
 
 def _classification_terms(data: Scored) -> dict[str, Floats]:

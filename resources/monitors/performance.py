@@ -1,7 +1,8 @@
 """Whether a live model still performs: daily losses once labels are mature, and a sequential test that may be looked at every day. Pure.
 
-The test is an e-detector on daily mean losses: evidence against "the mean loss is at most the bound" grows by a fair bet each day, so that under no
-change an alarm comes once in 1,000 days on average however often one looks. Row-level tests alarm always: the rows of a day are not independent.
+The test is an e-detector on daily mean losses: evidence against "the mean loss is at most the bound" grows by a fair bet each day, so
+that without a change an alarm comes once in 1,000 days on average, however often one looks. Row-level tests alarm always: the rows of a
+day are not independent.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ class Performance:
 
 
 def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
-    """One row a day: predictions, labelled and settled ones, completeness, and the mean loss (Brier score or absolute error).
+    """One row a day: predictions, labelled and settled ones, completeness, and mean loss (Brier score or absolute error).
 
-    ``frame`` holds ``day``, ``prediction``, ``label`` (null until mature) and, where some labels never come, ``settled``: true for these too.
+    ``frame`` holds ``day``, ``prediction``, ``label`` (null until mature) and, where some labels never come, ``settled``: true for these
+    too.
     """
     settled = pl.col("settled") if "settled" in frame.columns else pl.col("label").is_not_null()
     known = frame.filter(pl.col("label").is_not_null())
@@ -92,8 +94,9 @@ def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
 def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date | None = None) -> Performance:
     """Judge a version by its ``daily_losses`` since it went live (or since its last alarm was answered).
 
-    A day counts once 95 % of its labels are settled. Evidence gathers over all days given and starts anew after an alarm; verdict, ``fired`` and
-    ``rows`` speak of the days from ``since`` on. Fewer than 7 judged days are "not enough labels", unless the alarm comes earlier.
+    A day counts once 95 % of its labels are settled. Evidence gathers over all days given and starts anew after an alarm; verdict,
+    ``fired`` and ``rows`` speak of the days from ``since`` on. Fewer than 7 judged days are "not enough labels", unless the alarm comes
+    earlier.
     """
     ordered = losses.sort("day")
     complete = ordered.select(((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).alias("complete"))["complete"].to_list()
@@ -109,8 +112,9 @@ def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date 
             continue
         judged += 1
         grown = (1 + grown) * (1 + stakes * (value / bound - 1))
-        evidence.append(float(grown.mean()))
-        fell = evidence[-1] >= RUN_LENGTH
+        total = float(grown.mean())
+        evidence.append(total)
+        fell = total >= RUN_LENGTH
         verdicts.append("fell" if fell else "ok" if judged >= MIN_JUDGED else "not enough labels")
         grown = np.zeros(len(stakes)) if fell else grown
     rows = _rows(ordered, baseline=baseline, evidence=evidence, verdicts=verdicts)

@@ -1,7 +1,8 @@
 """Small pictures of what monitors found, as SVG text and as markdown with the picture inside. Pure; holds no verdicts.
 
-Written by hand, not by matplotlib: Dagster's UI shows markdown at once only below 1,000 characters and hides the rest behind a button. Measured:
-matplotlib costs 2.3 s of import, then 40-80 ms and 12-16 kB a picture; this .1 ms and .6-1 kB. Grey text and mid-tones read on light and dark pages.
+Written by hand, not by matplotlib: Dagster's UI shows markdown at once only below 1,000 characters and hides the rest behind a button.
+Measured: matplotlib costs 2.3 s of import, then 40-80 ms and 12-16 kB a picture; this .1 ms and .6-1 kB. Grey text and mid-tones read on
+light and dark pages.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 import polars as pl
@@ -23,9 +25,11 @@ LEFT: Final = 42
 TOP: Final = 22
 BOTTOM: Final = 140
 ROW: Final = 15
-LABEL: Final = 190
-"""Width of the names beside bars."""
-_ESCAPES: Final = {"%": "%25", "<": "%3C", ">": "%3E", "#": "%23", " ": "%20", "(": "%28", ")": "%29", '"': "%22", "\n": "%0A"}
+LETTER: Final = 6.3
+"""Width of a letter of a name, at most on average."""
+BAR: Final = 130
+_ESCAPES: Final = {"%": "%25", "<": "%3C", ">": "%3E", "#": "%23", "&": "%26", "\\": "%5C", "\n": "%0A"}
+"""What a data URI between ``<`` and ``>`` in markdown may not hold: markdown would end it there or decode it before SVG does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +63,7 @@ def calibration_svg(calibration: pl.DataFrame, *, title: str = "Calibration", un
     points = [(across(row["predicted"]), up(row["observed"])) for row in rows]
     bars = "".join(f"M{across(row['predicted'])} {up(row['low'])}V{up(row['high'])}" for row in rows if row["low"] is not None)
     return _svg(
-        _axes(
-            across, up, title=title, ends=(f"{across.low:g}", f"{across.high:g}"), caption=_with_unit("predicted, observed upwards", unit)
-        )
+        _axes(up, title=title, ends=(f"{across.low:g}", f"{across.high:g}"), caption=_with_unit("predicted, observed upwards", unit))
         + _path(f"M{LEFT} {BOTTOM}L{WIDTH - 8} {TOP}", "gray", width=0.5)
         + _path(_line(points) + bars, "steelblue", width=2)
     )
@@ -71,15 +73,16 @@ def bars_svg(items: Mapping[str, float], *, title: str, unit: str = "", most: in
     """Horizontal bars, largest first, at most ``most``; names in ``alarms`` are red."""
     ordered = sorted(items.items(), key=lambda item: (-abs(item[1]), item[0]))[:most]
     largest = max((abs(value) for _, value in ordered), default=0.0) or 1.0
+    label = round(LETTER * max((len(f"{name} {value:.3g}") for name, value in ordered), default=0)) + 6
     names, strokes = "", {"steelblue": "", "crimson": ""}
     for place, (name, value) in enumerate(ordered):
         y = TOP + ROW * place + 11
         names += f"<tspan x='0' y='{y}'>{html.escape(name)} {value:.3g}</tspan>"
-        length = round(abs(value) / largest * (WIDTH - LABEL))
-        strokes["crimson" if name in alarms else "steelblue"] += f"M{LABEL} {y - 4}h{max(length, 1)}"
+        length = round(abs(value) / largest * BAR)
+        strokes["crimson" if name in alarms else "steelblue"] += f"M{label} {y - 4}h{max(length, 1)}"
     said = _with_unit(title, unit) + (f", {len(ordered)} of {len(items)}" if len(ordered) < len(items) else "")
     bars = "".join(_path(stroke, colour, width=9) for colour, stroke in strokes.items() if stroke)
-    return _svg(f"<text y='11'>{html.escape(said)}{names}</text>{bars}", height=TOP + ROW * len(ordered) + 4)
+    return _svg(f"<text y='11'>{html.escape(said)}{names}</text>{bars}", width=max(label + BAR, WIDTH), height=TOP + ROW * len(ordered) + 4)
 
 
 def lines_svg(
@@ -105,7 +108,7 @@ def lines_svg(
     ends = (labels[0], labels[-1]) if labels else ("", "")
     limit = _path(f"M{LEFT} {up(bound)}H{WIDTH - 8}", "crimson", width=1, dashed=True) if bound is not None else ""
     return _svg(
-        _axes(across, up, title=_with_unit(title, unit), ends=ends, caption="")
+        _axes(up, title=_with_unit(title, unit), ends=ends, caption="")
         + (_path(bars, "steelblue", width=0.7) if bars else "")
         + limit
         + _path(_line(points), "steelblue", width=2)
@@ -116,7 +119,7 @@ def markdown(svg: str, *, alt: str) -> str:
     """The picture as a markdown image that carries its data; below ``AT_ONCE`` characters Dagster's UI shows it without a click."""
     packed = "".join(_ESCAPES.get(letter, letter) for letter in svg)
     plain = alt.replace("[", "(").replace("]", ")").replace("\n", " ")
-    return f"![{plain}](data:image/svg+xml,{packed})"
+    return f"![{plain}](<data:image/svg+xml,{packed}>)"
 
 
 def bars_markdown(items: Mapping[str, float], *, title: str, unit: str = "", alarms: Sequence[str] = ()) -> str:
@@ -132,11 +135,12 @@ def _largest(draw: Callable[[int], str], wanted: int) -> str:
     return draw(1)
 
 
-def _svg(content: str, *, height: int = HEIGHT) -> str:
-    return f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' font-family='sans-serif' font-size='11' fill='gray'>{content}</svg>"
+def _svg(content: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
+    font = "font-family='sans-serif' font-size='11' fill='gray'"
+    return f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' {font}>{content}</svg>"
 
 
-def _axes(across: _Scale, up: _Scale, *, title: str, ends: tuple[str, str], caption: str) -> str:
+def _axes(up: _Scale, *, title: str, ends: tuple[str, str], caption: str) -> str:
     below = BOTTOM + 13
     text = (
         f"<text y='11'>{html.escape(title)}"
@@ -154,13 +158,12 @@ def _path(content: str, colour: str, *, width: float, dashed: bool = False) -> s
 
 
 def _line(points: Sequence[tuple[int, int] | None]) -> str:
-    parts, open_ = "", False
-    for point in points:
-        if point is None:
-            open_ = False
-            continue
-        parts += f"{'L' if open_ else 'M'}{point[0]} {point[1]}"
-        open_ = True
+    parts, before = "", None
+    for point, after in zip_longest(points, points[1:]):
+        if point is not None:
+            alone = before is None and after is None
+            parts += f"{'M' if before is None else 'L'}{point[0]} {point[1]}" + ("h-2" if alone else "")
+        before = point
     return parts
 
 

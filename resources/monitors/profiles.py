@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class UnprofiledColumn(PlatformError):
 class ColumnReference:
     """The bins of one column and how the training set fills them.
 
-    Numbers: upper ends of all bins but the last. Categories: one bin each for the 200 most frequent, then one for all others, seen or unseen.
+    Numbers: upper ends of all bins but the last. Categories: one bin for each of the 200 most frequent, one for all others, seen or unseen.
     """
 
     kind: Kind
@@ -63,20 +63,6 @@ class Reference:
     def of(cls, frame: pl.DataFrame, *, columns: Sequence[str]) -> Self:
         """Quantile bins and frequent categories of a training set."""
         return cls(columns={name: _column_reference(frame[name]) for name in columns})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What ``to_json`` wrote."""
-        loaded: dict[str, dict[str, Any]] = json.loads(text)
-        tuples = {
-            name: {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
-            for name, column in loaded.items()
-        }
-        return cls(columns={name: ColumnReference(**column) for name, column in tuples.items()})
-
-    def to_json(self) -> str:
-        """The reference as text, equal for equal references."""
-        return json.dumps({name: vars(column) for name, column in self.columns.items()}, sort_keys=False, separators=(",", ":"))
 
     @cached_property
     def id(self) -> str:
@@ -154,7 +140,7 @@ def _column_reference(values: pl.Series) -> ColumnReference:
 def _kind(values: pl.Series) -> Kind:
     if values.dtype.is_numeric():
         return "number"
-    if values.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null):
+    if isinstance(values.dtype, (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)):
         return "category"
     raise UnprofiledColumn(column=values.name, dtype=values.dtype)
 

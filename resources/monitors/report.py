@@ -1,7 +1,7 @@
 """Pages for people: an Evidently report of a small named sample, and the index of reports. Renders; the verdicts are made elsewhere.
 
-Evidently is imported here and nowhere else, inside the function (7-11 s). It reads a column wrongly or drops it in silence unless it gets a complete
-definition and plain numpy types, and one all-null column ends the whole report: both are taken care of here.
+Evidently is imported here and nowhere else, inside the function (7-11 s). It reads a column wrongly or drops it in silence unless it gets a
+complete definition and plain numpy types, and one all-null column or a single class ends the whole report: all are taken care of here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 MOST_COLUMNS: Final = 12
 MISSING: Final = "(missing)"
 _FIXED: Final = ("prediction", "label")
+_NOISE: Final = (
+    "numpy.core is deprecated",  # evidently/legacy/tests/utils.py, when imported
+    "invalid escape sequence",  # evidently/descriptors/text_match.py, when compiled
+    "Call to deprecated function 'Dependency'",  # litestar, which evidently imports
+    "Use of deprecated class 'DependencyKwarg'",  # as above
+)
+"""What evidently 0.7.23 warns of that nobody here can mend."""
 
 
 class NothingToReport(PlatformError):
@@ -38,8 +45,8 @@ class NothingToReport(PlatformError):
     def __init__(self, *, title: str, reference: int, current: int, columns: int) -> None:
         """``reference`` and ``current`` rows with ``columns`` usable columns."""
         super().__init__(
-            f"{title}: no report can be drawn of {reference:,} reference rows, {current:,} current rows and {columns} columns with values in both. "
-            "The verdicts in the monitor table do not need it."
+            f"{title}: no report can be drawn of {reference:,} reference rows, {current:,} current rows and {columns} columns with values "
+            "in both. The verdicts in the monitor table do not need it."
         )
 
 
@@ -67,10 +74,10 @@ def write_report(
 ) -> None:
     """Write the Evidently page of at most 12 ``columns`` and ``sample`` rows of each side; the page says that it is a sample.
 
-    Columns that hold no value on either side are left out and named. ``prediction`` joins them where both sides have it. ``label`` adds the task's
-    metrics.
+    Columns that hold no value on one side are left out and named. Where both sides have ``prediction`` and ``label`` (for classification of
+    both classes), the page shows the task's metrics too.
     """
-    wanted = list(dict.fromkeys([*columns[:MOST_COLUMNS]]))
+    wanted = list(dict.fromkeys(columns))[:MOST_COLUMNS]
     usable = [name for name in wanted if reference[name].drop_nulls().len() and current[name].drop_nulls().len()]
     if not usable:
         raise NothingToReport(title=title, reference=reference.height, current=current.height, columns=len(usable))
@@ -79,9 +86,9 @@ def write_report(
     kinds = {name: _numeric(reference[name], current[name]) for name in usable}
     sides = [_sampled(side.select([*usable, *extra]), sample=sample, seed=seed, labelled=scored) for side in (reference, current)]
     note = _note(sides, whole=(reference, current), shown=usable, left_out=[name for name in wanted if name not in usable], seed=seed)
-    write_text_atomic(
-        path, _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds, task=task if scored else None, title=title, note=note)
-    )
+    judged = task if scored and (task == "regression" or all(side["label"].n_unique() > 1 for side in sides)) else None
+    plain = [_plain(side, kinds=kinds, task=judged) for side in sides]
+    write_text_atomic(path, _render(plain, kinds=kinds, task=judged, title=title, note=note))
 
 
 def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
@@ -109,14 +116,17 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None, title: str, note: str) -> str:
     be_quiet()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # a constant column has no correlation
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message=message)
         from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report
         from evidently.presets import ClassificationPreset, DataDriftPreset, RegressionPreset
 
-        classification = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=1)]
+        positive: Any = 1  # evidently declares a str and compares it with the label, which is a number here
+        classification: list[Any] = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)]
+        scores = ["prediction"] if task and "prediction" not in kinds else []
         definition = DataDefinition(
-            numerical_columns=[name for name, numeric in kinds.items() if numeric] + (["prediction"] if task and "prediction" not in kinds else []),
+            numerical_columns=[name for name, numeric in kinds.items() if numeric] + scores,
             categorical_columns=[name for name, numeric in kinds.items() if not numeric],
             text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[],
             classification=classification if task == "classification" else None,
@@ -124,7 +134,8 @@ def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | N
         )  # fmt: skip
         metrics: list[Any] = [DataDriftPreset(columns=list(kinds))]
         metrics += [{"classification": ClassificationPreset, "regression": RegressionPreset}[task]()] if task else []
-        reference, current = (Dataset.from_pandas(side, definition) for side in sides)
+        dataset: Any = Dataset  # its constructor is half typed
+        reference, current = (dataset.from_pandas(side, definition) for side in sides)
         page = Report(metrics).run(current, reference).get_html_str(as_iframe=False)
     return page.replace("<body>", f"<body>{_NOTE.format(title=html.escape(title), note=html.escape(note))}", 1)
 
@@ -141,10 +152,12 @@ def _sampled(side: pl.DataFrame, *, sample: int, seed: int, labelled: bool) -> p
     return known[np.sort(chosen)]
 
 
-def _plain(side: pl.DataFrame, *, kinds: dict[str, bool]) -> pd.DataFrame:
+def _plain(side: pl.DataFrame, *, kinds: dict[str, bool], task: Task | None) -> pd.DataFrame:
     import pandas as pd
 
     def values(name: str) -> npt.NDArray[Any]:
+        if name == "label" and task == "classification":
+            return side[name].cast(pl.Int64).to_numpy()
         if not kinds.get(name, True):
             return np.array(side[name].cast(pl.String).fill_null(MISSING).to_list(), dtype=object)
         numbers = side[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -159,8 +172,9 @@ def _note(
     sizes = [f"{side.height:,} of {everything.height:,}" for side, everything in zip(sides, whole, strict=True)]
     without = f" Without values, so not shown: {', '.join(left_out)}." if left_out else ""
     return (
-        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) in {len(shown)} columns.{without} "
-        "Its drift flags are Evidently's own and decide nothing; the verdict is made of all rows and stands in the monitor table."
+        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) "
+        f"in {len(shown)} columns.{without} Its drift flags are Evidently's own and decide nothing; "
+        "the verdict is made of all rows and stands in the monitor table."
     )
 
 

@@ -46,12 +46,15 @@ OBSERVATIONS: Final = sa.Table(
 )
 _GUARDS: Final[Mapping[str, tuple[str, ...]]] = {
     "sqlite": tuple(
-        f"CREATE TRIGGER IF NOT EXISTS ledger_no_{verb.lower()} BEFORE {verb} ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        f"CREATE TRIGGER IF NOT EXISTS ledger_no_{verb.lower()} BEFORE {verb} ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
         for verb in ("UPDATE", "DELETE")
     ),
     "postgresql": (
-        "CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql "
-        "AS $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$",
+        (
+            "CREATE OR REPLACE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql "
+            "AS $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+        ),
         "CREATE OR REPLACE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger EXECUTE FUNCTION ledger_append_only()",
     ),
 }
@@ -67,7 +70,7 @@ class LedgerUnavailable(PlatformError):
 
 
 class Database:
-    """A ledger's engine, kept for the life of the process. Opening does nothing; the tables are made at first use, by whoever comes first."""
+    """A ledger's engine, kept for the life of the process. Opening does nothing; whoever uses it first makes the tables."""
 
     def __init__(self, url: str) -> None:
         self.engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), **_options(url))

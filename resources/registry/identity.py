@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from resources.errors import PlatformError
 
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 SHA256_HEX: Final = 64
 
 

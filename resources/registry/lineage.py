@@ -28,7 +28,9 @@ def lineage(prediction: Mapping[str, Any], entry: Entry, record: Mapping[str, An
     ``tables`` (address -> version); ``record["identity"]`` may hold ``lock``. What is absent reads "not recorded".
     """
     made, identity = record.get("provenance", {}), record.get("identity", {})
-    examples, git = dict(made.get("training_set") or {}), made.get("git") or {}
+    examples: dict[str, object] = dict(made.get("training_set") or {})
+    git: Mapping[str, object] = made.get("git") or {}
+    tables: Mapping[str, object] = made.get("tables") or {}
     run_id = made.get("mlflow_run_id") or entry.payload.get("mlflow_run_id") or NOT_RECORDED
     decided = {"decided": entry.payload.get("why"), "since": entry.data_at.date().isoformat()}
     return (
@@ -36,7 +38,7 @@ def lineage(prediction: Mapping[str, Any], entry: Entry, record: Mapping[str, An
         _step("release", entry.subject, {"version": entry.version, "sha256": entry.content_hash, **decided}),
         _step("run", f"mlflow {run_id}", {"git": git.get("commit"), "dirty": git.get("dirty"), "lock": identity.get("lock")}),
         _step("examples", examples.pop("address", None), examples),
-        *(_step("table", name, {"version": number}) for name, number in sorted((made.get("tables") or {}).items())),
+        *(_step("table", name, {"version": number}) for name, number in sorted(tables.items())),
     )
 
 
@@ -46,9 +48,9 @@ def _step(relation: str, address: object, facts: Mapping[str, object]) -> Step:
 
 def lines(steps: tuple[Step, ...]) -> list[str]:
     """The steps for a terminal: one line each, hashes shortened, tables together."""
-    told = [f"<- {step.relation:<10}{step.address}  {_told(step.facts)}".rstrip() for step in steps if step.relation != "table"]
+    told = [f"<- {step.relation:<11}{step.address}  {_told(step.facts)}".rstrip() for step in steps if step.relation != "table"]
     tables = [f"{step.address} version {step.facts['version']}" for step in steps if step.relation == "table"]
-    return [*told, f"<- {'tables':<10}{' · '.join(tables) or NOT_RECORDED}"]
+    return [*told, f"<- {'tables':<11}{' · '.join(tables) or NOT_RECORDED}"]
 
 
 def _told(facts: Mapping[str, object]) -> str:

@@ -55,7 +55,7 @@ def follow(ledger: Ledger, tracking: Tracking, *, model: str | None = None) -> t
     return tuple(repairs)
 
 
-def _follow(client: MlflowClient, model: str, entries: tuple[Entry, ...], live: Entry | None) -> list[Repair]:
+def _follow(client: Any, model: str, entries: tuple[Entry, ...], live: Entry | None) -> list[Repair]:
     known = _registered_model(client, model)
     said = dict(known.tags)
     now = _states(entries, live)
@@ -109,11 +109,11 @@ def _versions(
 def _listed(client: MlflowClient, model: str) -> list[Any]:
     """All versions, oldest last, so that of two versions of one release the older is kept."""
     found: list[Any] = []
-    token: str | None = None
-    while token != "":
-        page = client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
+    page: Any = client.search_model_versions(f"name = '{model}'")
+    found += page
+    while page.token:
+        page = client.search_model_versions(f"name = '{model}'", page_token=page.token)
         found += page
-        token = page.token or ""
     return sorted(found, key=lambda version: -int(version.version))
 
 

@@ -97,7 +97,7 @@ def promote(
     payload: dict[str, object] = {"content_hash": name, "version": version}
     head = expect_head or _head(known)
     if state == "candidate":
-        said = payload | {"approvers": [], "why": approval}
+        said: dict[str, object] = {**payload, "approvers": [], "why": approval}
         head = ledger.append(model, "approved", said, expect_head=head, actor=actor, data_at=data_at).hash
     return ledger.append(model, "promoted", payload | carried, expect_head=head, actor=actor, data_at=data_at, activate_at=activate_at)
 

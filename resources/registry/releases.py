@@ -77,8 +77,8 @@ class ReleaseChanged(PlatformError):
 
     def __init__(self, *, path: Path, file: str, what: str) -> None:
         super().__init__(
-            f"release {path.parent.name}/{path.name[:12]}: {file} {what} since it was released, so the release is refused and nothing of it "
-            f"was read. Restore {path} from a backup, or delete the folder and materialize the model's month again."
+            f"release {path.parent.name}/{path.name[:12]}: {file} {what} since it was released, so it is refused unread. "
+            f"Restore {path} from a backup, or delete the folder and materialize the model's month again."
         )
 
 
@@ -162,7 +162,7 @@ class Releases:
             raise ReleaseChanged(path=path, file=name, what="was removed" if name in listed else "was added")
         files = {name: self._bytes(path, name) for name in sorted(listed)}
         for name, content in files.items():
-            if sha256(content) != manifest["files"][name]["sha256"]:
+            if {"bytes": len(content), "sha256": sha256(content)} != manifest["files"][name]:
                 raise ReleaseChanged(path=path, file=name, what="was changed")
         hashes = {name: sha256(files[name]) for name in manifest["parts"]}
         if content_hash(json.loads(files[RECORD])["identity"], parts=hashes, signature=sha256(files[SIGNATURE])) != named:
@@ -244,7 +244,7 @@ def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
         names = [*found["files"], *found["parts"]]
         sound = found["format"] == FORMAT and {RECORD, SIGNATURE} <= set(found["files"]) and set(found["parts"]) <= set(found["files"])
         sound = sound and all(name.split(".")[0] and set(name).isdisjoint("/\\\0") for name in names) and MANIFEST not in found["files"]
-        sound = sound and (found["model"], found["content_hash"]) == (path.parent.name, path.name)
+        sound = sound and (found["model"], found["content_hash"], canonical(found)) == (path.parent.name, path.name, raw)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ReleaseChanged(path=path, file=MANIFEST, what="was changed") from problem
     if not sound:

@@ -1,0 +1,305 @@
+"""The ledger: append-only, chained, compare-and-swap; with real processes, a real database file and real damage."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from resources.registry.database import LedgerUnavailable
+from resources.registry.identity import canonical, sha256
+from resources.registry.ledger import Ledger, LedgerConflict, LedgerTampered, NaiveInstant, ledger_at
+from resources.registry.states import PayloadIncomplete, TransitionRefused
+
+APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "ledger.db"
+
+
+@pytest.fixture
+def ledger(file: Path) -> Ledger:
+    return Ledger(f"sqlite:///{file}")
+
+
+def register(ledger: Ledger, name: str, version: int, subject: str = "churn") -> None:
+    said = {"content_hash": name, "version": version}
+    ledger.append(subject, "registered", said, expect_head=ledger.head(subject), actor="test", data_at=APRIL)
+    ledger.append(subject, "approved", said, expect_head=ledger.head(subject), actor="test", data_at=APRIL)
+
+
+def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
+    payload = {"content_hash": A, "version": 1, "gate": {"auc": 0.7, "slices": ["EWR", None]}}
+    written = ledger.append("churn", "registered", payload, expect_head=None, actor="ana", data_at=APRIL)
+    assert ledger.entries("churn") == (written,)
+    assert (written.seq, written.payload, written.actor, written.data_at, written.prev) == (1, payload, "ana", APRIL, None)
+    assert abs(written.at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_the_chain_runs_over_all_subjects(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    register(ledger, A, 1, subject="delay")
+    entries = ledger.entries()
+    assert [entry.prev for entry in entries] == [None, *(entry.hash for entry in entries[:-1])]
+    assert ledger.seq() == 4
+    assert ledger.subjects() == ("churn", "delay")
+    assert ledger.head("churn") == entries[1].hash
+
+
+def test_another_head_is_a_conflict_that_names_the_last_entry(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    with pytest.raises(LedgerConflict, match=r"churn: the entry `promoted`.*the last entry is now `approved` by test"):
+        ledger.append("churn", "promoted", {"content_hash": A, "version": 1}, expect_head=None, actor="ana", data_at=APRIL)
+    assert ledger.seq() == 2
+
+
+def test_the_same_fact_again_returns_the_entry_that_is_there(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    head = ledger.head("churn")
+    said = {"content_hash": A, "version": 1}
+    first = ledger.append("churn", "promoted", said, expect_head=head, actor="ana", data_at=APRIL)
+    again = ledger.append("churn", "promoted", said, expect_head=head, actor="ana", data_at=APRIL)
+    assert (again, ledger.seq()) == (first, 3)
+
+
+CHANGES: list[tuple[str, str, dict[str, object]]] = [
+    ("bo", "promoted", {"content_hash": A, "version": 1}),
+    ("ana", "archived", {"content_hash": A, "version": 1}),
+    ("ana", "promoted", {"content_hash": A, "version": 1, "why": "x"}),
+]
+
+
+@pytest.mark.parametrize(("actor", "kind", "payload"), CHANGES)
+def test_a_different_fact_on_the_same_head_is_a_conflict(ledger: Ledger, actor: str, kind: str, payload: dict[str, object]) -> None:
+    register(ledger, A, 1)
+    head = ledger.head("churn")
+    ledger.append("churn", "promoted", {"content_hash": A, "version": 1}, expect_head=head, actor="ana", data_at=APRIL)
+    with pytest.raises(LedgerConflict):
+        ledger.append("churn", kind, payload, expect_head=head, actor=actor, data_at=APRIL)
+
+
+def test_a_transition_that_the_table_lacks_writes_nothing(ledger: Ledger) -> None:
+    with pytest.raises(TransitionRefused):
+        ledger.append("churn", "promoted", {"content_hash": A, "version": 1}, expect_head=None, actor="ana", data_at=APRIL)
+    assert ledger.seq() == 0
+
+
+def test_an_instant_without_a_zone_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(NaiveInstant, match="data_at=2013-04-01T00:00:00 has no time zone"):
+        ledger.append("churn", "held", {}, expect_head=None, actor="ana", data_at=datetime(2013, 4, 1))  # noqa: DTZ001  # the mistake
+
+
+def test_an_instant_of_any_zone_is_kept_in_utc(ledger: Ledger) -> None:
+    local = APRIL.astimezone(timezone(timedelta(hours=-4)))
+    entry = ledger.append("churn", "held", {}, expect_head=None, actor="ana", data_at=local)
+    assert entry.data_at.utcoffset() == timedelta(0)
+    assert entry.data_at == APRIL
+
+
+def test_an_entry_without_an_actor_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(PayloadIncomplete, match="actor"):
+        ledger.append("churn", "held", {}, expect_head=None, actor="", data_at=APRIL)
+
+
+def test_a_promotion_is_live_from_its_activation(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    said = {"content_hash": A, "version": 1}
+    entry = ledger.append("churn", "promoted", said, expect_head=ledger.head("churn"), actor="ana", data_at=APRIL, activate_at=later)
+    assert (ledger.live("churn"), ledger.upcoming("churn")) == (None, entry)
+    assert (ledger.live("churn", later), ledger.upcoming("churn", later)) == (entry, None)
+    assert (ledger.live_for("churn", APRIL), ledger.live_for("churn", APRIL + timedelta(seconds=1))) == (None, entry)
+
+
+def test_a_promotion_without_an_instant_is_live_at_once(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    entry = ledger.append(
+        "churn", "promoted", {"content_hash": A, "version": 1}, expect_head=ledger.head("churn"), actor="ana", data_at=APRIL
+    )
+    assert (entry.activate_at, ledger.live("churn")) == (entry.at, entry)
+
+
+@pytest.mark.parametrize("change", ["UPDATE ledger SET actor = 'eve'", "DELETE FROM ledger", "DELETE FROM ledger WHERE seq = 2"])
+def test_the_database_refuses_to_change_an_entry(ledger: Ledger, file: Path, change: str) -> None:
+    register(ledger, A, 1)
+    with sqlite3.connect(file) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(change)
+    connection.close()
+    assert ledger.verify() == 2
+
+
+DAMAGE = {
+    "actor": ("UPDATE ledger SET actor = 'eve' WHERE seq = 2", 2, "do not add up"),
+    "payload": ("UPDATE ledger SET payload = replace(payload, '1', '2') WHERE seq = 1", 1, "do not add up"),
+    "payload's layout": ("UPDATE ledger SET payload = replace(payload, ':', ': ') WHERE seq = 1", 1, "do not add up"),
+    "no JSON": ("UPDATE ledger SET payload = '{' WHERE seq = 3", 3, "no JSON"),
+    "data_at": ("UPDATE ledger SET data_at = replace(data_at, '2013', '2012') WHERE seq = 4", 4, "do not add up"),
+    "activate_at": ("UPDATE ledger SET activate_at = at WHERE seq = 2", 2, "do not add up"),
+    "hash": ("UPDATE ledger SET hash = replace(hash, substr(hash, 1, 1), 'z') WHERE seq = 4", 4, "do not add up"),
+    "prev": ("UPDATE ledger SET prev = 'x' WHERE seq = 3", 3, "does not follow"),
+    "removed": ("DELETE FROM ledger WHERE seq = 2", 2, "is missing"),
+    "removed first": ("DELETE FROM ledger WHERE seq = 1", 1, "is missing"),
+    "swapped": ("UPDATE ledger SET seq = CASE seq WHEN 2 THEN 103 WHEN 3 THEN 102 ELSE seq END", 2, "is missing"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_verify_names_the_first_entry_that_was_touched(ledger: Ledger, file: Path, what: str) -> None:
+    register(ledger, A, 1)
+    register(ledger, B, 2)
+    assert ledger.verify() == 4
+    change, seq, sentence = DAMAGE[what]
+    with sqlite3.connect(file) as connection:
+        for trigger in ("ledger_no_update", "ledger_no_delete"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        assert connection.execute(change).rowcount > 0
+    connection.close()
+    with pytest.raises(LedgerTampered, match=f"ledger entry {seq}: .*{sentence}"):
+        ledger.verify()
+
+
+def test_an_entry_slipped_in_with_a_hash_of_its_own_does_not_follow(ledger: Ledger, file: Path) -> None:
+    register(ledger, A, 1)
+    with sqlite3.connect(file) as connection:
+        columns = [column[1] for column in connection.execute("PRAGMA table_info(ledger)")]
+        row = dict(zip(columns, connection.execute("SELECT * FROM ledger WHERE seq = 2").fetchone(), strict=True))
+        row |= {"seq": 3, "actor": "eve", "prev": "0" * 64, "payload": json.loads(row["payload"])}
+        row["hash"] = sha256(canonical({name: value for name, value in row.items() if name != "hash"}))
+        row["payload"] = canonical(row["payload"]).decode()
+        connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row[name] for name in columns])
+    connection.close()
+    with pytest.raises(LedgerTampered, match="ledger entry 3: it does not follow"):
+        ledger.verify()
+
+
+def test_a_reader_needs_nothing_of_ours_to_check_the_chain(ledger: Ledger, file: Path) -> None:
+    register(ledger, A, 1)
+    connection = sqlite3.connect(file)
+    connection.row_factory = sqlite3.Row
+    for found in connection.execute("SELECT * FROM ledger"):
+        fact = {name: found[name] for name in found.keys() if name != "hash"} | {"payload": json.loads(found["payload"])}  # noqa: SIM118  # a Row iterates over values
+        text = json.dumps(fact, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert sha256(text.encode()) == found["hash"]
+    connection.close()
+
+
+def test_observations_are_kept_beside_the_chain(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    ledger.observe("worker-1", "churn", "loaded", {"version": 1})
+    ledger.observe("worker-2", "delay", "refused", {"why": "other code"})
+    assert ledger.seq() == 2
+    assert [(one.worker, one.what, one.payload) for one in ledger.observations("churn")] == [("worker-1", "loaded", {"version": 1})]
+    assert [one.subject for one in ledger.observations(what="refused")] == ["delay"]
+    assert [one.worker for one in ledger.observations(after=ledger.observations()[0].id)] == ["worker-2"]
+
+
+def test_one_process_keeps_one_ledger_for_a_url(file: Path) -> None:
+    assert ledger_at(f"sqlite:///{file}") is ledger_at(f"sqlite:///{file}")
+
+
+def test_a_closed_ledger_opens_again(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    ledger.close()
+    assert ledger.seq() == 2
+
+
+def test_a_ledger_in_memory_is_refused() -> None:
+    with pytest.raises(LedgerUnavailable, match="has to be a file"):
+        Ledger("sqlite://").seq()
+
+
+def test_a_ledger_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(LedgerUnavailable, match=r"ledger sqlite:///.*taken/ledger\.db: .* Nothing was written"):
+        Ledger(f"sqlite:///{tmp_path}/taken/ledger.db").seq()
+
+
+def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("not a database, whatever its name says, and long enough to be looked at" * 20)
+    with pytest.raises(LedgerUnavailable, match="file is not a database"):
+        Ledger(f"sqlite:///{tmp_path}/ledger.db").seq()
+
+
+RACE = """
+import sys
+from datetime import UTC, datetime
+from resources.registry.ledger import Ledger, LedgerConflict
+ledger, name = Ledger(sys.argv[1]), sys.argv[2]
+{prepare}
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    {act}
+    print("won", flush=True)
+except LedgerConflict:
+    print("told", flush=True)
+"""
+START_TOGETHER = Callable[[str, str, int], list[str]]
+
+
+@pytest.fixture
+def race(file: Path) -> START_TOGETHER:
+    """Runs ``act`` in as many processes as asked, from one starting shot; what each of them says."""
+
+    def run(prepare: str, act: str, count: int) -> list[str]:
+        code = RACE.format(prepare=prepare, act=act)
+        command = [sys.executable, "-W", "error", "-c", code, f"sqlite:///{file}"]
+        runners = [
+            subprocess.Popen([*command, f"runner-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in range(count)
+        ]
+        for runner in runners:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == "ready\n"
+        for runner in runners:
+            assert runner.stdin is not None
+            runner.stdin.write("go\n")
+            runner.stdin.flush()
+        return [runner.communicate(timeout=60)[0].strip() for runner in runners]
+
+    return run
+
+
+def test_of_promoters_at_once_one_wins_and_the_others_are_told(ledger: Ledger, race: START_TOGETHER) -> None:
+    register(ledger, A, 1)
+    act = (
+        f"ledger.append('churn', 'promoted', {{'content_hash': '{A}', 'version': 1}}, expect_head=head, actor=name,"
+        " data_at=datetime(2013, 4, 1, tzinfo=UTC))"
+    )
+    said = race("head = ledger.head('churn')", act, 4)
+    assert sorted(said) == ["told", "told", "told", "won"]
+    assert [entry.actor for entry in ledger.entries("churn") if entry.kind == "promoted"] == [f"runner-{said.index('won')}"]
+
+
+def test_processes_that_open_a_fresh_ledger_together_all_write(ledger: Ledger, race: START_TOGETHER) -> None:
+    act = "[ledger.append(name + str(n), 'held', {}, expect_head=None, actor=name, data_at=datetime.now(UTC)) for n in range(20)]"
+    assert race("", act, 4) == ["won"] * 4
+    assert (ledger.verify(), len(ledger.subjects())) == (80, 80)
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+import sqlalchemy as sa
+from resources.registry.ledger import Ledger
+ledger = Ledger(sys.argv[1])
+ledger.seq()
+def die(connection, cursor, statement, *_):
+    if statement.startswith("INSERT INTO ledger"):
+        os.kill(os.getpid(), signal.SIGKILL)
+sa.event.listen(ledger._database.engine, "after_cursor_execute", die)
+ledger.append("churn", "held", {}, expect_head=None, actor="killed", data_at=datetime.now(UTC))
+"""
+
+
+def test_a_writer_killed_before_its_commit_has_written_nothing(ledger: Ledger) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, ledger.url], check=False)
+    assert killed.returncode == -9
+    assert ledger.seq() == 0
+    assert ledger.append("churn", "held", {}, expect_head=None, actor="next", data_at=APRIL).seq == 1

@@ -1,0 +1,195 @@
+"""MLflow follows the ledger: versions, tags and aliases as a stock client sees them, and what was moved by hand is put back."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from mlflow import MlflowClient
+
+from resources.registry.mirror import Repair, follow
+from resources.registry.resource import Registry
+from resources.tracking import Tracking
+
+APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    folder = tmp_path_factory.mktemp("mlflow")
+    return Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder / "artifacts"))
+
+
+class Desk:
+    """One model in a ledger of its own, in the store that the module's tests share, seen by a stock client."""
+
+    def __init__(self, model: str, folder: Path, tracking: Tracking) -> None:
+        self.model = model
+        self.tracking = tracking
+        self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
+        tracking.client()
+        self.client: Any = MlflowClient(tracking_uri=tracking.uri)
+
+    def register(self, weight: float) -> str:
+        releases = self.registry.releases()
+        name = releases.write(self.model, {"weight": weight}, {"identity": {}}, {})
+        with self.tracking.run(f"{self.model} {weight}", experiment=self.model) as run:
+            run.artifact("model", releases.path(self.model, name))
+        self.registry.register(self.model, name, mlflow_run_id=run.id, actor="gate", data_at=APRIL)
+        return name
+
+    def promote(self, version: int, after: timedelta | None = None) -> None:
+        at = None if after is None else datetime.now(UTC) + after
+        self.registry.promote(self.model, version, actor="gate", data_at=APRIL, activate_at=at)
+
+    def follow(self) -> tuple[Repair, ...]:
+        return follow(self.registry.ledger(), self.tracking)
+
+    def aliases(self) -> dict[str, str]:
+        return {alias: str(version) for alias, version in self.client.get_registered_model(self.model).aliases.items()}
+
+    def tags(self, version: int) -> dict[str, str]:
+        return dict(self.client.get_model_version(self.model, str(version)).tags)
+
+
+@pytest.fixture
+def desk(request: pytest.FixtureRequest, tmp_path: Path, tracking: Tracking) -> Desk:
+    return Desk(request.node.name, tmp_path, tracking)
+
+
+def test_a_registered_release_is_a_version_with_its_parts(desk: Desk, tmp_path: Path) -> None:
+    name = desk.register(1.0)
+    assert desk.follow() == ()
+    version = desk.client.get_model_version(desk.model, "1")
+    assert (version.source or "").endswith("/artifacts/model")
+    assert version.tags == {"content_hash": name, "ledger_seq": "1", "ledger_version": "1", "state": "candidate"}
+    assert Path(desk.client.download_artifacts(version.run_id or "", "model/weight.json", str(tmp_path))).read_text() == "1.0"
+    assert desk.aliases() == {"candidate": "1"}
+
+
+def test_a_promotion_moves_the_aliases(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.promote(1)
+    desk.register(2.0)
+    assert (desk.follow(), desk.aliases()) == ((), {"production": "1", "candidate": "2"})
+    desk.promote(2)
+    assert (desk.follow(), desk.aliases()) == ((), {"production": "2"})
+    assert [desk.tags(version)["state"] for version in (1, 2)] == ["retired", "live"]
+
+
+def test_what_is_promoted_for_later_is_in_staging_until_then(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.promote(1)
+    desk.register(2.0)
+    desk.promote(2, after=timedelta(hours=1))
+    desk.follow()
+    assert desk.aliases() == {"production": "1", "staging": "2"}
+    assert [desk.tags(version)["state"] for version in (1, 2)] == ["live", "approved"]
+
+
+def test_following_again_changes_nothing(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.promote(1)
+    desk.follow()
+    before = desk.client.get_registered_model(desk.model)
+    assert desk.follow() == ()
+    after = desk.client.get_registered_model(desk.model)
+    assert (before.aliases, before.tags, before.last_updated_timestamp) == (after.aliases, after.tags, after.last_updated_timestamp)
+    assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 1
+
+
+def test_an_alias_moved_by_hand_is_put_back_and_reported(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.register(2.0)
+    desk.promote(2)
+    desk.follow()
+    desk.client.set_registered_model_alias(desk.model, "production", "1")
+    said = "alias production was moved by hand to version 1; put back to version 2, as the ledger says"
+    assert desk.follow() == (Repair(model=desk.model, what=said),)
+    assert (desk.aliases()["production"], desk.follow()) == ("2", ())
+
+
+def test_an_alias_deleted_by_hand_is_put_back_and_reported(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.follow()
+    desk.client.delete_registered_model_alias(desk.model, "candidate")
+    assert [str(repair) for repair in desk.follow()] == [
+        f"{desk.model}: alias candidate was moved by hand to nothing; put back to version 1, as the ledger says"
+    ]
+    assert desk.aliases() == {"candidate": "1"}
+
+
+def test_an_alias_that_the_ledger_gives_to_nobody_is_taken_away(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.follow()
+    desk.client.set_registered_model_alias(desk.model, "production", "1")
+    assert [repair.what for repair in desk.follow()] == ["alias production was moved by hand to version 1; taken away, as the ledger says"]
+    assert desk.aliases() == {"candidate": "1"}
+
+
+def test_an_alias_of_somebody_else_is_left_alone(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.follow()
+    desk.client.set_registered_model_alias(desk.model, "shadow", "1")
+    assert (desk.follow(), desk.aliases()) == ((), {"candidate": "1", "shadow": "1"})
+
+
+def test_a_version_deleted_by_hand_comes_back_under_a_new_number(desk: Desk) -> None:
+    name = desk.register(1.0)
+    desk.promote(1)
+    desk.register(2.0)
+    desk.follow()
+    desk.client.delete_model_version(desk.model, "1")
+    assert desk.follow()[0].what == "version 1 was deleted by hand; it is version 3 again"
+    assert desk.aliases() == {"production": "3", "candidate": "2"}
+    assert (desk.tags(3)["content_hash"], desk.tags(3)["ledger_version"]) == (name, "1")
+    assert desk.follow() == ()
+
+
+STOPS = [
+    "create_registered_model",
+    "create_model_version",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "set_registered_model_tag",
+]
+
+
+@pytest.mark.parametrize("call", STOPS)
+@pytest.mark.parametrize("done", [False, True])
+def test_stopped_between_any_two_calls_the_next_one_heals_it(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    done: bool,  # noqa: FBT001  # a table of cases
+) -> None:
+    desk.model = f"heal_{call}_{done}"
+    desk.register(1.0)
+    desk.promote(1)
+    client, real = cast("Any", desk.tracking.client()), getattr(MlflowClient, call)
+
+    def stop(*given: object, **more: object) -> None:
+        if done:
+            real(client, *given, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, call, stop)
+    with pytest.raises(KeyboardInterrupt):
+        desk.follow()
+    monkeypatch.setattr(client, call, getattr(MlflowClient, call).__get__(client))
+    assert desk.follow() == ()
+    assert (desk.aliases(), desk.tags(1)["state"]) == ({"production": "1"}, "live")
+    assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 1
+
+
+def test_a_release_whose_run_is_gone_is_still_a_version(desk: Desk) -> None:
+    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, {"identity": {}}, {})
+    desk.registry.register(desk.model, name, mlflow_run_id="gone", actor="gate", data_at=APRIL)
+    desk.follow()
+    assert desk.client.get_model_version(desk.model, "1").source == f"release:{desk.model}/{name}"
+
+
+def test_one_model_is_followed_alone_when_asked(desk: Desk) -> None:
+    desk.register(1.0)
+    assert follow(desk.registry.ledger(), desk.tracking, model="another") == ()
+    assert desk.client.search_registered_models(f"name = '{desk.model}'") == []

@@ -1,0 +1,155 @@
+"""Registering, refusing and promoting: safe to repeat, safe to race, and never half done."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.registry import promotion
+from resources.registry.ledger import Ledger, LedgerConflict
+from resources.registry.releases import ReleaseChanged, ReleaseMissing
+from resources.registry.resource import Registry
+from resources.registry.states import Entry, TransitionRefused, states
+
+APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(ledger_url=f"sqlite:///{tmp_path}/ledger.db", releases_root=str(tmp_path / "releases"))
+
+
+def stored(registry: Registry, weight: float) -> str:
+    return registry.releases().write("churn", {"weight": weight}, {"identity": {"seed": 7}, "provenance": {}}, {"entry": "acme:predict"})
+
+
+def registered(registry: Registry, weight: float) -> Entry:
+    return registry.register(
+        "churn", stored(registry, weight), mlflow_run_id=f"run-{weight}", actor="gate", data_at=APRIL, facts={"auc": 0.7}
+    )
+
+
+def promote(registry: Registry, version: int, *, activate_at: datetime | None = None, expect_head: str | None = None) -> Entry:
+    return registry.promote("churn", version, actor="gate", data_at=APRIL, activate_at=activate_at, expect_head=expect_head)
+
+
+def test_versions_count_up_and_a_release_is_registered_once(registry: Registry) -> None:
+    first, second = registered(registry, 1.0), registered(registry, 2.0)
+    assert (first.version, second.version, registered(registry, 1.0)) == (1, 2, first)
+    assert registry.ledger().seq() == 2
+    assert [registry.version("churn", name or "") for name in (second.content_hash, "f" * 64)] == [2, None]
+
+
+def test_a_registration_carries_what_a_worker_must_check(registry: Registry) -> None:
+    entry = registered(registry, 1.0)
+    manifest = registry.releases().manifest_hash("churn", entry.content_hash or "")
+    assert entry.payload == {
+        "content_hash": entry.content_hash, "version": 1, "manifest_hash": manifest, "mlflow_run_id": "run-1.0", "auc": 0.7,
+    }  # fmt: skip
+
+
+def test_a_release_that_is_not_stored_is_not_registered(registry: Registry) -> None:
+    with pytest.raises(ReleaseMissing):
+        registry.register("churn", "a" * 64, mlflow_run_id="r", actor="gate", data_at=APRIL)
+    assert registry.ledger().seq() == 0
+
+
+def test_a_release_that_was_changed_is_not_registered(registry: Registry) -> None:
+    name = stored(registry, 1.0)
+    part = registry.releases().path("churn", name) / "weight.json"
+    part.chmod(0o644)
+    part.write_text("2.0")
+    with pytest.raises(ReleaseChanged):
+        registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
+    assert registry.ledger().seq() == 0
+
+
+def test_a_registration_that_meets_another_takes_the_next_number(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, real = stored(registry, 2.0), Ledger.append
+
+    def beaten(ledger: Ledger, *given: Any, **more: Any) -> Entry:
+        monkeypatch.setattr(Ledger, "append", real)
+        registered(registry, 1.0)
+        return real(ledger, *given, **more)
+
+    monkeypatch.setattr(Ledger, "append", beaten)
+    assert registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL).version == 2
+
+
+def test_a_promotion_says_why_no_approval_was_needed(registry: Registry) -> None:
+    registered(registry, 1.0)
+    promote(registry, 1)
+    assert [entry.kind for entry in registry.ledger().entries()] == ["registered", "approved", "promoted"]
+    assert registry.ledger().entries()[1].payload["why"] == "gate passed, no approval needed"
+
+
+def test_promoting_retires_what_was_live(registry: Registry) -> None:
+    first, second = registered(registry, 1.0), registered(registry, 2.0)
+    promote(registry, 1)
+    promote(registry, 2)
+    assert states(registry.ledger().entries("churn")) == {first.content_hash: "retired", second.content_hash: "live"}
+
+
+def test_promoting_what_is_live_returns_its_entry(registry: Registry) -> None:
+    registered(registry, 1.0)
+    assert promote(registry, 1) == promote(registry, 1)
+    assert registry.ledger().seq() == 3
+
+
+def test_a_promotion_killed_after_its_approval_goes_on(registry: Registry) -> None:
+    entry = registered(registry, 1.0)
+    said = {"content_hash": entry.content_hash, "version": 1}
+    registry.ledger().append("churn", "approved", said, expect_head=entry.hash, actor="gate", data_at=APRIL)
+    assert promote(registry, 1).seq == 3
+    assert registry.ledger().live("churn") == registry.ledger().entries()[-1]
+
+
+def test_an_older_version_comes_back_by_rollback_only(registry: Registry) -> None:
+    registered(registry, 1.0)
+    registered(registry, 2.0)
+    promote(registry, 1)
+    promote(registry, 2)
+    with pytest.raises(TransitionRefused, match="is retired, so it cannot be promoted"):
+        promote(registry, 1)
+
+
+def test_a_decision_on_an_older_head_is_a_conflict(registry: Registry) -> None:
+    decided_on = registered(registry, 1.0).hash
+    registered(registry, 2.0)
+    with pytest.raises(LedgerConflict):
+        promote(registry, 1, expect_head=decided_on)
+    assert registry.ledger().live("churn") is None
+
+
+def test_a_promotion_may_be_for_later(registry: Registry) -> None:
+    registered(registry, 1.0)
+    entry = promote(registry, 1, activate_at=datetime.now(UTC) + timedelta(hours=1))
+    assert (registry.ledger().live("churn"), registry.ledger().upcoming("churn")) == (None, entry)
+
+
+def test_a_version_that_was_never_registered_is_named(registry: Registry) -> None:
+    with pytest.raises(promotion.VersionUnknown, match=r"churn has no version 1: it has none\..*release/churn/candidate"):
+        promote(registry, 1)
+    registered(registry, 1.0)
+    with pytest.raises(promotion.VersionUnknown, match="it has versions 1 to 1"):
+        promote(registry, 7)
+
+
+def test_a_refused_release_is_never_registered(registry: Registry) -> None:
+    name = stored(registry, 1.0)
+    refused = registry.refuse("churn", name, why="auc .61 below .68", actor="gate", data_at=APRIL)
+    assert registry.refuse("churn", name, why="auc .61 below .68", actor="gate", data_at=APRIL) == refused
+    with pytest.raises(TransitionRefused, match="is refused, so it cannot be registered"):
+        registered(registry, 1.0)
+
+
+def test_what_is_live_is_loaded_and_checked_against_the_ledger(registry: Registry) -> None:
+    registered(registry, 1.0)
+    live = promote(registry, 1)
+    assert registry.load(live).parts == {"weight": 1.0}
+    record = registry.releases().path("churn", live.content_hash or "") / "manifest.json"
+    record.chmod(0o644)
+    record.write_bytes(record.read_bytes() + b" ")
+    with pytest.raises(ReleaseChanged, match="not the one that the ledger recorded"):
+        registry.load(live)
