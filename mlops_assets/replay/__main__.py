@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     be_quiet(OMP_WAIT_POLICY="PASSIVE")  # LightGBM otherwise spins on cores that others want: seven times the CPU
     hold_service()
+    warnings.filterwarnings("ignore", "coroutine 'BaseEventLoop.shutdown_asyncgens' was never awaited")  # Dagster closing a loop of its own
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -22,6 +22,7 @@ from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
 from dagster._daemon.sensor import execute_sensor_iteration
 
+from mlops_assets.lifecycle.evaluation import GATE
 from resources.errors import PlatformError
 
 IN_PROCESS: Final[Mapping[str, Any]] = {
@@ -87,8 +88,15 @@ class Daemon:
             self.instance.get_runs(limit=self.instance.get_runs_count() - before or None) if self.instance.get_runs_count() > before else []
         )
         for run in new:
-            if run.status == dg.DagsterRunStatus.FAILURE:
+            if run.status == dg.DagsterRunStatus.FAILURE and not refused(self.instance, run.run_id):
                 raise RunFailed(run, failure(self.instance, run.run_id))
+
+
+def refused(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run ended because a gate did not pass: a verdict, not a fault; what is live stays live."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    found = [record.event_log_entry.get_dagster_event().asset_check_evaluation_data for record in records]
+    return any(one.check_name == GATE and not one.passed for one in found)
 
 
 def failure(instance: dg.DagsterInstance, run_id: str) -> str:
