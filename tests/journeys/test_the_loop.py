@@ -13,35 +13,7 @@ from filelock import FileLock
 
 from mlops_assets.flights.catalogue import CATALOGUE
 from resources.lake import LocalLake
-from resources.profiles import Resources, embedded
-from resources.settings import Settings, child_environment
-
-MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
-
-
-def replay(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The demo's command on a folder."""
-    command = [sys.executable, "-m", "mlops_assets.replay", *arguments]
-    return subprocess.run(command, env=child_environment(MLOPS_HOME=str(home)), capture_output=True, text=True, check=False, timeout=800)
-
-
-def table(said: str) -> str:
-    """The closing print, from the table's header on."""
-    return said[said.index("month    labelled") :]
-
-
-@pytest.fixture(scope="session")
-def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A home that was replayed to April, and what the command said."""
-    home = tmp_path_factory.mktemp("year") / "home"
-    done = replay(home, "--until", MONTHS[-1])
-    assert done.returncode == 0, done.stderr
-    return home, done.stdout
-
-
-def world(home: Path) -> Resources:
-    """The resources of the replayed home."""
-    return embedded(Settings(home=home), "flights")
+from tests.journeys.conftest import MONTHS, replay, table, world
 
 
 def test_the_month_after_the_first_training_is_predicted_labelled_judged_and_retrained(year: tuple[Path, str]) -> None:

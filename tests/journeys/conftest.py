@@ -1,0 +1,37 @@
+"""What the journeys share: the demo's command on a folder, and one home that it replayed to April."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resources.profiles import Resources, embedded
+from resources.settings import Settings, child_environment
+
+MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
+
+
+def replay(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The demo's command on a folder."""
+    command = [sys.executable, "-m", "mlops_assets.replay", *arguments]
+    return subprocess.run(command, env=child_environment(MLOPS_HOME=str(home)), capture_output=True, text=True, check=False, timeout=800)
+
+
+def table(said: str) -> str:
+    """The closing print, from the table's header on."""
+    return said[said.index("month    labelled") :]
+
+
+def world(home: Path) -> Resources:
+    """The resources of the replayed home."""
+    return embedded(Settings(home=home), "flights")
+
+
+@pytest.fixture(scope="session")
+def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home that was replayed to April, and what the command said; copy it before a test writes into it."""
+    home = tmp_path_factory.mktemp("year") / "home"
+    done = replay(home, "--until", MONTHS[-1])
+    assert done.returncode == 0, done.stderr
+    return home, done.stdout
