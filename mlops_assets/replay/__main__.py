@@ -27,7 +27,8 @@ class FolderHeld(PlatformError):
 
     def __init__(self, home: Path, holder: str) -> None:
         super().__init__(
-            f"{home} is held by another replay ({holder}), so this one did not start. Wait for it, stop it, or set MLOPS_HOME to another folder."
+            f"{home} is held by another replay ({holder}), so this one did not start. "
+            "Wait for it, stop it, or set MLOPS_HOME to another folder."
         )
 
 
@@ -66,6 +67,7 @@ def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
     from mlops_assets.replay import summary
     from mlops_assets.replay.daemon import opened
     from mlops_assets.replay.months import Replay, finished, months_of_archive
+    from mlops_assets.replay.progress import Progress
 
     months, folder = months_of_archive(catalogue, until=options.until), _instance(home)
     resources = select(Settings.from_environment(), project=catalogue.project)
@@ -74,9 +76,11 @@ def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
             print(f"The replay up to {months[-1]} is complete in {home}; this is its result.\n")
             print(summary.story(instance, catalogue, resources, months, home=home))
             return
-    with opened(folder, module=options.definitions) as daemon:
+    progress = Progress(out=sys.stdout, months=len(months))
+    progress.say(f"{catalogue.project} {months[0]} to {months[-1]} · {', '.join(spec.name for spec in catalogue.models)} · home {home}")
+    with opened(folder, module=options.definitions, made=progress.made) as daemon:
         try:
-            Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, say=_say).run(months)
+            Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, progress=progress).run(months)
         finally:
             resources.serving.stop()
         print(f"\n{summary.story(daemon.instance, catalogue, resources, months, home=home)}")
@@ -89,10 +93,6 @@ def _instance(home: Path) -> Path:
     if not (folder / "dagster.yaml").exists():
         shutil.copyfile(INSTANCE, folder / "dagster.yaml")
     return folder
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

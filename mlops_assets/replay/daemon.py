@@ -5,14 +5,19 @@ Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns 
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+import unittest.mock
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dagster as dg
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher.base import LaunchRunContext
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -26,11 +31,29 @@ from mlops_assets.lifecycle.evaluation import GATE
 from resources.errors import PlatformError
 
 IN_PROCESS: Final[Mapping[str, Any]] = {
-    "run_launcher": {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"},
-    "python_logs": {"python_log_level": "ERROR"},
+    "run_launcher": {"module": "mlops_assets.replay.daemon", "class": "ToldLauncher"},
+    "python_logs": {"python_log_level": "CRITICAL"},
     "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
 }
 """What the replay changes of the instance that ``dagster dev`` opens later: runs execute here, one after the other."""
+
+
+Made = Callable[[dg.AssetMaterialization], None]
+
+
+class ToldLauncher(SyncInMemoryRunLauncher):
+    """Executes a run here and now, and tells ``made`` of each asset as it is materialized."""
+
+    made: Made | None = None
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Execute the run; returns when it has ended."""
+        self._instance.add_event_listener(context.dagster_run.run_id, self._tell)
+        super().launch_run(context)
+
+    def _tell(self, entry: dg.EventLogEntry) -> None:
+        if self.made is not None and entry.asset_materialization is not None:
+            self.made(entry.asset_materialization)
 
 
 class RunFailed(PlatformError):
@@ -127,8 +150,23 @@ def _drain(ticks: Iterator[object]) -> None:
 
 
 @contextlib.contextmanager
-def opened(home: Path, *, module: str) -> Iterator[Daemon]:
-    """A daemon on the instance in ``home`` for the code location ``module``.
+def _revisions_read_once() -> Iterator[None]:
+    """Alembic reads its folder of revisions whenever an instance is opened, several times a tick; they stay the same while we run."""
+    read, kept = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in kept:
+            kept[place] = read(config)
+        return kept[place]
+
+    with unittest.mock.patch.object(ScriptDirectory, "from_config", once):
+        yield
+
+
+@contextlib.contextmanager
+def opened(home: Path, *, module: str, made: Made | None = None) -> Iterator[Daemon]:
+    """A daemon on the instance in ``home`` for the code location ``module``; ``made`` hears of each asset as it is materialized.
 
     The location carries the name that ``workspace.yaml`` gives it, its package's: cursors are kept under that name.
     """
@@ -136,10 +174,15 @@ def opened(home: Path, *, module: str) -> Iterator[Daemon]:
     logger = logging.getLogger("mlops.replay")
     loadable = LoadableTargetOrigin(module_name=module, working_directory=str(Path.cwd()))
     target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
-    with dg.DagsterInstance.from_ref(ref) as instance, create_test_daemon_workspace_context(target, instance) as workspace:
+    with (
+        _revisions_read_once(),
+        dg.DagsterInstance.from_ref(ref) as instance,
+        create_test_daemon_workspace_context(target, instance) as workspace,
+    ):
         for quiet in ("dagster", "dagster.daemon"):  # the context above turned them on: a line a tick would bury the progress
             logging.getLogger(quiet).setLevel(logging.ERROR)
         for name, entry in workspace.create_request_context().get_code_location_entries().items():
             if entry.load_error is not None:
                 raise DoesNotLoad(name, entry.load_error.message)
+        cast("ToldLauncher", instance.run_launcher).made = made
         yield Daemon(instance=instance, workspace=workspace, assets=AssetDaemon(settings={}, pre_sensor_interval_seconds=0), logger=logger)

@@ -1,6 +1,5 @@
 """The replay itself: deliver a month, let Dagster tick until nothing is due, go on to the next. Decides nothing that a sensor decides."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ import dagster as dg
 from mlops_assets.keys import key, table
 from mlops_assets.partitions import calendar_of, end_of, shift
 from mlops_assets.replay.daemon import Daemon
+from mlops_assets.replay.progress import Progress
 from mlops_assets.specs import Catalogue
 from resources.errors import PlatformError
 from resources.inbox import Inbox
@@ -20,8 +20,6 @@ ROUND: Final = timedelta(minutes=1)
 
 MOST_ROUNDS: Final = 60
 QUIET_ROUNDS: Final = 2
-
-Say = Callable[[str], None]
 
 
 class NeverSettles(PlatformError):
@@ -50,13 +48,13 @@ class Replay:
     catalogue: Catalogue
     inbox: Inbox
     daemon: Daemon
-    say: Say
+    progress: Progress
 
     def run(self, months: Sequence[str]) -> None:
         """Deliver the tables without months, then each month in turn; what is done already is passed over."""
         begin = end_of(months[0], calendar_of(self.catalogue)) - timedelta(days=1)
         if resumed := self.daemon.resume(begin):
-            self.say(f"took up {resumed} interrupted run{'s' if resumed > 1 else ''} again")
+            self.progress.say(f"took up {resumed} interrupted run{'s' if resumed > 1 else ''} again")
         self._settle("set-up", begin, lambda: self._deliver(None))
         for month in months:
             self._settle(month, end_of(month, calendar_of(self.catalogue)), lambda month=month: self._deliver(month))
@@ -68,8 +66,10 @@ class Replay:
 
     def _settle(self, name: str, start: datetime, deliver: Callable[[], None]) -> None:
         if self._is_done(name):
+            self.progress.done += 1
             return
-        began, quiet, runs = time.monotonic(), 0, 0
+        quiet, runs = 0, 0
+        self.progress.start(name)
         last = self.daemon.last_tick()
         start = max(start, last + ROUND) if last else start
         self.daemon.round(start)  # a baseline: an update before the first evaluation would be taken for old
@@ -78,7 +78,7 @@ class Replay:
             started = self.daemon.round(start + number * ROUND)
             quiet, runs = (0, runs + started) if started else (quiet + 1, runs)
             if quiet == QUIET_ROUNDS:
-                self.say(f"{name}  settled after {runs} runs in {time.monotonic() - began:.0f} s")
+                self.progress.settled(runs)
                 return
         raise NeverSettles(name)
 
