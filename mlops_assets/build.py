@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from mlops_assets import jobs
-from mlops_assets.lifecycle import deployment, evaluation, features, ingestion, monitoring, prediction, release, training
+from mlops_assets.lifecycle import arrival, deployment, evaluation, features, ingestion, monitoring, prediction, release, training
 from mlops_assets.lifecycle.assets import IO_MANAGER
 from mlops_assets.lifecycle.io import LakeIOManager
 from mlops_assets.partitions import calendar_of, months_of
@@ -26,7 +26,7 @@ def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Map
     resources = select(settings or Settings.from_environment(), project=catalogue.project)
     return dg.Definitions(
         assets=list(_assets(catalogue)),
-        jobs=jobs.jobs(catalogue),
+        jobs=[arrival.arrival(catalogue), *jobs.jobs(catalogue)],
         sensors=[
             ingest_on_new_file(catalogue),
             score_on_complete_month(catalogue),

@@ -11,6 +11,7 @@ Stage = Literal[
 MODEL_TAG: Final = "mlops/model"
 CUTOFF_TAG: Final = "mlops/cutoff"
 REASON_TAG: Final = "mlops/reason"
+MONTH_TAG: Final = "mlops/month"
 
 
 def key(stage: Stage, noun: str, name: str) -> dg.AssetKey:
