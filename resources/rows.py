@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
 
@@ -66,6 +65,8 @@ def digest(frame: pl.DataFrame) -> str:
     Integer and float widths do not count. A column without a single value counts as absent, so that a table that gains a column
     keeps the digests of its older partitions.
     """
+    import numpy as np  # a tenth of what loading the definitions may cost
+
     present = [name for name in sorted(frame.columns) if frame[name].null_count() < frame.height]
     values = canonical(frame.select(present))
     if present:

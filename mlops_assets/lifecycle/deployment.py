@@ -12,7 +12,7 @@ from mlops_assets.specs import Catalogue, ModelSpec
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.serving.controller import Serving
-from resources.serving.worker import Route
+from resources.serving.routes import Route
 
 
 def route(spec: ModelSpec, *, package: str) -> Route:

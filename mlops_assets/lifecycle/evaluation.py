@@ -1,7 +1,7 @@
 """Model to evaluation: metrics on the held-out days, comparison with the live version, and the gate. The only judge of a candidate."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 import polars as pl
@@ -12,14 +12,14 @@ from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
-from resources.monitors.gate import Difference, GateResult, gate, paired, paired_slices
-from resources.monitors.importance import permutation_importance
-from resources.monitors.metrics import calibration, evaluate
 from resources.monitors.plots import bars_svg, calibration_svg, markdown
 from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.serving.scoring import score
 from resources.tracking import Run, Tracking
+
+if TYPE_CHECKING:
+    from resources.monitors.gate import Difference, GateResult
 
 GATE: Final = "gate"
 MAIN: Final = {"classification": "auc", "regression": "mae"}
@@ -41,8 +41,11 @@ def comparable(live: Release | None, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(DAY) >= trained_until)
 
 
-def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, list[GateResult]]:
+def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, "list[GateResult]"]:
     """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows it has not seen."""
+    from resources.monitors.gate import gate
+    from resources.monitors.metrics import evaluate
+
     slices = [col.name for col in spec.slices]
     metrics = evaluate(task=spec.task, frame=rows, slices=slices, seed=spec.seed).with_columns(version=pl.lit("candidate"))
     if spec.gate is None:
@@ -55,7 +58,10 @@ def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl
 
 def _against(
     spec: ModelSpec, shared: pl.DataFrame, live: Release | None, slices: Sequence[str]
-) -> tuple[Difference | None, Sequence[Difference], list[pl.DataFrame]]:
+) -> "tuple[Difference | None, Sequence[Difference], list[pl.DataFrame]]":
+    from resources.monitors.gate import paired, paired_slices
+    from resources.monitors.metrics import evaluate
+
     if live is None or shared.is_empty():
         return None, (), []
     both = scored(live, shared, name=LIVE_PREDICTION)
@@ -66,7 +72,7 @@ def _against(
     return difference, by_slice, [of_live.with_columns(version=pl.lit("live"))]
 
 
-def evaluation_rows(metrics: pl.DataFrame, results: Sequence[GateResult]) -> pl.DataFrame:
+def evaluation_rows(metrics: pl.DataFrame, results: "Sequence[GateResult]") -> pl.DataFrame:
     """Metrics and gate findings in one table."""
     base = metrics.with_columns(passed=pl.lit(None, pl.Boolean), sentence=pl.lit(None, pl.String))
     gates = pl.DataFrame(
@@ -113,7 +119,7 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
     return holdout
 
 
-def gate_result(asset_key: dg.AssetKey, results: Sequence[GateResult]) -> dg.AssetCheckResult:
+def gate_result(asset_key: dg.AssetKey, results: "Sequence[GateResult]") -> dg.AssetCheckResult:
     """The gate's findings as a check result; a model without a gate has nothing to fail."""
     lines = "\n".join(f"- {'passed' if one.passed else '**failed**'}: {one.sentence}" for one in results)
     failed = [one.name for one in results if not one.passed]
@@ -125,6 +131,9 @@ def gate_result(asset_key: dg.AssetKey, results: Sequence[GateResult]) -> dg.Ass
 
 def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, str]:
     """Calibration and importance on the held-out rows, as SVG."""
+    from resources.monitors.importance import permutation_importance
+    from resources.monitors.metrics import calibration
+
     features = tuple(release.signature["features"])
 
     def scorer(frame: pl.DataFrame) -> pl.Series:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 import polars as pl
@@ -22,8 +22,10 @@ from resources.clock import Clock
 from resources.code import code_hash
 from resources.feature_store.declarations import Dtype, Service, View
 from resources.feature_store.store import FeatureStore
-from resources.feature_store.windows import WindowColumn, windowed
 from resources.rows import versions
+
+if TYPE_CHECKING:
+    from resources.feature_store.windows import WindowColumn
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 OVERLAP: Final = timedelta(days=1)
@@ -38,6 +40,8 @@ def feature_rows(spec: FeatureViewSpec, source: pl.DataFrame, *, since: datetime
     table = spec.source.contract
     rows = versions(source, key=table.key, instant=table.available, lands=spec.source.lands)
     if spec.compute is None:
+        from resources.feature_store.windows import windowed
+
         columns = [_window_column(name, window) for name, window in spec.windows.items()]
         return windowed(rows, keys=spec.entity.keys, columns=columns, since=since, until=until)
     stamped = rows.drop_nulls([*spec.entity.keys, *spec.instants]).with_columns(
@@ -194,7 +198,9 @@ def online(
     return rows
 
 
-def _window_column(name: str, window: Window) -> WindowColumn:
+def _window_column(name: str, window: Window) -> "WindowColumn":
+    from resources.feature_store.windows import WindowColumn
+
     available = window.column.available
     return WindowColumn(
         name=name,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import polars as pl
@@ -15,16 +15,15 @@ from mlops_assets.lifecycle.tables import Monitored
 from mlops_assets.specs import ModelSpec
 from resources.clock import Clock
 from resources.lake import Lake
-from resources.monitors.drift import Drift, drift, summary
-from resources.monitors.metrics import evaluate
-from resources.monitors.performance import Baseline, Performance, daily_losses, performance
 from resources.monitors.plots import bars_markdown, lines_svg, markdown
-from resources.monitors.profiles import Reference, daily_profile
-from resources.monitors.report import write_report
 from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.scoring import score
+
+if TYPE_CHECKING:
+    from resources.monitors.drift import Drift
+    from resources.monitors.performance import Baseline, Performance
 
 HISTORY: Final = timedelta(days=70)
 """Ten weeks: eight same weekdays of history for the first day of a month, and two to spare for holidays."""
@@ -38,8 +37,8 @@ class Judgement:
     """What the monitor found in a month: one row a day and column, drift and performance in words, realised metrics."""
 
     rows: pl.DataFrame
-    inputs: Drift
-    realised: Performance
+    inputs: "Drift"
+    realised: "Performance"
     metrics: pl.DataFrame
     labelled: pl.DataFrame
 
@@ -52,6 +51,11 @@ def judge(
     ``predicted`` holds every prediction so far, ``training`` the examples that the version was trained and judged on, ``settled`` the labels with
     their state. History before the first prediction is the training set's: the same columns, read the same way.
     """
+    from resources.monitors.drift import drift, summary
+    from resources.monitors.metrics import evaluate
+    from resources.monitors.performance import daily_losses, performance
+    from resources.monitors.profiles import Reference, daily_profile
+
     features = tuple(release.signature["features"])
     current = predicted.filter(pl.col(EXAMPLE_MONTH) == month)
     since: date = current[DAY].min()  # pyright: ignore[reportAssignmentType]  a Date column, not empty
@@ -70,8 +74,10 @@ def judge(
     )
 
 
-def _baseline(spec: ModelSpec, release: Release, training: pl.DataFrame) -> Baseline | None:
+def _baseline(spec: ModelSpec, release: Release, training: pl.DataFrame) -> "Baseline | None":
     """Daily losses on the days that this version was judged on before it went live."""
+    from resources.monitors.performance import Baseline, daily_losses
+
     held_out = training.filter(pl.col(DAY) >= pl.lit(release.record["identity"]["trained_until"]).str.to_date())
     predictions = score(release.signature["entry"], dict(release.parts), held_out, tuple(release.signature["features"]))
     return Baseline.of(daily_losses(held_out.with_columns(predictions.alias("prediction")), task=spec.task))
@@ -114,6 +120,8 @@ def training_of(spec: ModelSpec, lake: Lake, release: Release) -> pl.DataFrame:
 
 def write(spec: ModelSpec, found: Judgement, training: pl.DataFrame, page: Any, *, title: str) -> None:
     """The Evidently report of the most drifted columns."""
+    from resources.monitors.report import write_report
+
     columns = [one.column for one in found.inputs.columns][: spec.monitor.columns]
     write_report(
         page,
@@ -147,14 +155,14 @@ def metadata(spec: ModelSpec, found: Judgement, report: str) -> dict[str, Any]:
     }
 
 
-def _effects(inputs: Drift) -> dict[str, float]:
+def _effects(inputs: "Drift") -> dict[str, float]:
     return {one.column: one.effect or 0.0 for one in inputs.columns[:MOST]}
 
 
-def _alarmed(inputs: Drift) -> list[str]:
+def _alarmed(inputs: "Drift") -> list[str]:
     return [one.column for one in inputs.columns if one.alarms]
 
 
-def _losses(realised: Performance) -> str:
+def _losses(realised: "Performance") -> str:
     days = realised.rows.sort(DAY)
     return lines_svg([str(day) for day in days[DAY]], days["mean"].to_list(), title="Daily loss")
