@@ -9,7 +9,7 @@ from resources.inbox import Inbox
 
 
 def arrival(catalogue: Catalogue) -> dg.JobDefinition:
-    """``arrive_<project>``: the archives' files of the months in the run's tag go into the inbox, and each month that lies there is a partition."""
+    """``arrive_<project>``: archive files of the months in the run's tag go into the inbox; each month that lies there is a partition."""
     months = months_of(catalogue.project)
     monthly = {spec.table for spec in catalogue.sources if spec.partitions is not None}
 
@@ -17,14 +17,13 @@ def arrival(catalogue: Catalogue) -> dg.JobDefinition:
     def deliver(context: dg.OpExecutionContext, inbox: Inbox) -> None:
         wanted = [month for month in context.run.tags.get(MONTH_TAG, "").replace(" ", "").split(",") if month]
         for spec in catalogue.sources:
-            for month in (wanted if spec.partitions is not None else [None]) if spec.archive is not None else []:
-                inbox.deliver(spec.table, month, spec.archive(month))
+            if spec.archive is not None:
+                for month in wanted if spec.table in monthly else [None]:
+                    inbox.deliver(spec.table, month, spec.archive(month))
         arrived = sorted({one.month for one in inbox.arrivals() if one.month and one.table in monthly})
         context.instance.add_dynamic_partitions(str(months.name), arrived)
-        context.log.info(f"In the inbox: {', '.join(arrived) or 'no month'}.")
+        context.log.info("In the inbox: %s.", ", ".join(arrived) or "no month")
 
-    @dg.job(name=f"arrive_{catalogue.project}", description=f"Let months arrive by hand: tag {MONTH_TAG}=2013-01,2013-02.")
-    def arrive() -> None:
-        deliver()
-
-    return arrive
+    return dg.GraphDefinition(
+        name=f"arrive_{catalogue.project}", node_defs=[deliver], description=f"Let months arrive by hand: tag {MONTH_TAG}=2013-01,2013-02."
+    ).to_job()
