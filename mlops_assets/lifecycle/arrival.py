@@ -26,4 +26,4 @@ def arrival(catalogue: Catalogue) -> dg.JobDefinition:
 
     return dg.GraphDefinition(
         name=f"arrive_{catalogue.project}", node_defs=[deliver], description=f"Let months arrive by hand: tag {MONTH_TAG}=2013-01,2013-02."
-    ).to_job()
+    ).to_job()  # pyright: ignore[reportUnknownMemberType]  half of its signature is typed
