@@ -1,13 +1,15 @@
 """How feature rows become numbers, and numbers answers: the same for fitting and for scoring. Nothing here learns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mlops_assets.specs import Parts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Categories = Mapping[str, Sequence[str]]
 """The known values of each text column in alphabetical order: a value's place is its number."""
@@ -18,7 +20,7 @@ def categories(rows: pl.DataFrame, features: Sequence[str]) -> dict[str, list[st
     return {name: rows[name].drop_nulls().unique().sort().to_list() for name in features if rows.schema[name] == pl.String}
 
 
-def matrix(rows: pl.DataFrame, features: Sequence[str], known: Categories) -> npt.NDArray[np.float64]:
+def matrix(rows: pl.DataFrame, features: Sequence[str], known: Categories) -> "npt.NDArray[np.float64]":
     """One row of numbers an example; null, and a text that is not known, become NaN."""
     return rows.select(_number(name, known.get(name)) for name in features).to_numpy()
 
