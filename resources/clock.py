@@ -9,19 +9,10 @@ from typing import Any, Final
 import dagster as dg
 from filelock import FileLock
 
-from resources.errors import PlatformError
+from resources.errors import NaiveInstant, PlatformError, in_utc
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCK_TIMEOUT: Final = 30.0
-
-
-class NaiveInstant(PlatformError):
-    """An instant without a time zone."""
-
-    def __init__(self, instant: datetime) -> None:
-        super().__init__(
-            f"{instant.isoformat()} has no time zone, so the data clock cannot be set to it. Pass an aware datetime, e.g. in UTC."
-        )
 
 
 class UnreadableClock(PlatformError):
@@ -59,29 +50,24 @@ class DataClock(Clock):
         """
         path = Path(self.path)
         try:
-            instant = datetime.fromisoformat(json.loads(path.read_text())["now"])
+            return in_utc("now", datetime.fromisoformat(json.loads(path.read_text())["now"]))
         except FileNotFoundError:
             return EPOCH
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, NaiveInstant) as error:
             raise UnreadableClock(path) from error
-        if instant.tzinfo is None:
-            raise UnreadableClock(path)
-        return instant.astimezone(UTC)
 
     def advance(self, to: datetime) -> datetime:
         """Write the later of now and ``to``, under a lock: two ingestions at once leave the later one's end."""
-        if to.tzinfo is None:
-            raise NaiveInstant(to)
-        path = Path(self.path)
+        to, path = in_utc("now", to), Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT):
             now = self.now()
             if to <= now:
                 return now
             partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps({"now": to.astimezone(UTC).isoformat()}))
+            partial.write_text(json.dumps({"now": to.isoformat()}))
             partial.replace(path)
-        return to.astimezone(UTC)
+        return to
 
 
 class WallClock(Clock):
@@ -93,6 +79,5 @@ class WallClock(Clock):
 
     def advance(self, to: datetime) -> datetime:
         """Nobody moves the wall clock: checks ``to`` and returns this instant."""
-        if to.tzinfo is None:
-            raise NaiveInstant(to)
+        in_utc("now", to)
         return self.now()

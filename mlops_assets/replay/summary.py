@@ -12,7 +12,7 @@ from mlops_assets.partitions import calendar_of, end_of, shift
 from mlops_assets.specs import Catalogue, ModelSpec
 from resources.monitors.report import IndexRow, index_page, write_text_atomic
 from resources.profiles import Resources
-from resources.registry.lineage import lineage, lines
+from resources.registry.lineage import lineage
 
 Row = tuple[str, ...]
 
@@ -98,7 +98,7 @@ def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[s
     ]
     release = resources.registry.releases().load(spec.name, row["content_hash"])
     head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id'][:12]}"
-    return [head, *(f"  {line}" for line in lines(lineage(row, told[-1], release.record))[1:])]
+    return [head, *(f"  {line}" for line in lineage(told[-1], release.record))]
 
 
 def _aligned(rows: Sequence[Row]) -> list[str]:

@@ -3,24 +3,19 @@
 Killed half-way, the next call goes on. What somebody changed by hand is put back and reported.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from resources.registry import states
+from resources.registry.states import Entry, live_at, states
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from resources.registry.ledger import Ledger
-    from resources.registry.states import Entry
     from resources.tracking import Tracking
 
 HASH_TAG: Final = "content_hash"
-SEQ_TAG: Final = "ledger_seq"
-VERSION_TAG: Final = "ledger_version"
 STATE_TAG: Final = "state"
 ALIASES: Final[Mapping[str, str]] = {"candidate": "candidate", "staging": "approved", "production": "live"}
 """Alias -> state that it stands for; it names the newest version in that state."""
@@ -28,119 +23,76 @@ ALIASES: Final[Mapping[str, str]] = {"candidate": "candidate", "staging": "appro
 _SET_TAG: Final = "mlops.alias."
 """Tag of the registered model: the version that the mirror last gave an alias to. An alias elsewhere was moved by hand."""
 
-ARTIFACTS: Final = "model"
+MOST_VERSIONS: Final = 100_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Repair:
-    """Something in MLflow that did not come from the ledger and was put right."""
-
-    model: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.model}: {self.what}"
-
-
-def follow(ledger: Ledger, tracking: Tracking, *, model: str | None = None) -> tuple[Repair, ...]:
-    """Make MLflow say what the ledger says, of one model or of all; the repairs of what was changed by hand."""
-    repairs: list[Repair] = []
-    for subject in [model] if model else ledger.subjects():
-        entries = ledger.entries(subject)
-        if not states.versions(entries):
-            continue
-        with tracking.alone(f"follow the ledger for {subject}") as client:
-            live = ledger.live(subject)
-            repairs += _follow(client, subject, entries, live)
-    return tuple(repairs)
-
-
-def _follow(client: Any, model: str, entries: tuple[Entry, ...], live: Entry | None) -> list[Repair]:
-    known = _registered_model(client, model)
-    said = dict(known.tags)
-    now = _states(entries, live)
-    numbers, repairs = _versions(client, model, entries, now, seen_before=bool(said))
-    for alias, state in ALIASES.items():
-        names = [name for name in numbers if now.get(name) == state]
-        wanted = numbers[names[-1]] if names else ""
-        found, last = str(known.aliases.get(alias, "")), said.get(_SET_TAG + alias, "")
-        if found not in {last, wanted}:
-            put = f"put back to version {wanted}" if wanted else "taken away"
-            repairs.append(Repair(model=model, what=f"alias {alias} was moved by hand to {_shown(found)}; {put}, as the ledger says"))
-        _alias(client, model, alias, found=found, wanted=wanted)
-        if last != wanted:
-            client.set_registered_model_tag(model, _SET_TAG + alias, wanted)
+def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
+    """Make MLflow say what the ledger says of a model; what was changed by hand and put right, a sentence each."""
+    entries = ledger.entries(model)
+    registered = [entry for entry in entries if entry.kind == "registered"]
+    if not registered:
+        return []
+    with tracking.alone(f"follow the ledger for {model}") as client:
+        if not client.search_registered_models(f"name = '{model}'"):
+            client.create_registered_model(model, description="Follows the platform's ledger: aliases moved here are put back.")
+        known: Any = client.get_registered_model(model)
+        now = _states(entries)
+        numbers, repairs = _versions(client, model, registered, now, seen_before=bool(known.tags))
+        for alias, state in ALIASES.items():
+            wanted = next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
+            repairs += _alias(client, known, alias, wanted)
     return repairs
 
 
-def _shown(version: str) -> str:
-    return f"version {version}" if version else "nothing"
-
-
-def _registered_model(client: MlflowClient, model: str) -> Any:
-    found = client.search_registered_models(f"name = '{model}'")
-    if not found:
-        client.create_registered_model(model, description="Follows the platform's ledger: aliases moved here are put back.")
-    return client.get_registered_model(model)
+def _states(entries: Sequence[Entry]) -> dict[str, str]:
+    """States by content hash as of now: what is promoted for later is not live yet."""
+    live = live_at(entries, datetime.now(UTC))
+    found = {name: "approved" if state == "live" else state for name, state in states(entries).items()}
+    return found | ({str(live.content_hash): "live"} if live else {})
 
 
 def _versions(
-    client: MlflowClient, model: str, entries: tuple[Entry, ...], now: Mapping[str, str], *, seen_before: bool
-) -> tuple[dict[str, str], list[Repair]]:
+    client: "MlflowClient", model: str, registered: Sequence[Entry], now: Mapping[str, str], *, seen_before: bool
+) -> tuple[dict[str, str], list[str]]:
     """MLflow's version number of each release, by content hash, in the ledger's order; versions that are missing are made."""
-    repairs: list[Repair] = []
-    found = {version.tags.get(HASH_TAG): version for version in _listed(client, model)}
-    newest = max((int(version.version) for version in found.values()), default=0)
+    listed: list[Any] = client.search_model_versions(f"name = '{model}'", max_results=MOST_VERSIONS)
+    found = {version.tags.get(HASH_TAG): version for version in sorted(listed, key=lambda one: -int(one.version))}  # of twins, the older
+    newest = max((int(version.version) for version in listed), default=0)
     numbers: dict[str, str] = {}
-    for entry in (entry for entry in entries if entry.kind == "registered"):
-        name = entry.content_hash or ""
-        version = found.get(name)
-        if version is None:
-            version = _create(client, model, entry)
-            if seen_before and entry.version is not None and entry.version <= newest:
-                what = f"version {entry.version} was deleted by hand; it is version {version.version} again"
-                repairs.append(Repair(model=model, what=what))
+    repairs: list[str] = []
+    for entry in registered:
+        name = str(entry.content_hash)
+        version = found.get(name) or _create(client, model, entry)
+        if name not in found and seen_before and (entry.version or 0) <= newest:
+            repairs.append(f"{model}: version {entry.version} was deleted by hand; it is version {version.version} again")
         if version.tags.get(STATE_TAG) != now[name]:
             client.set_model_version_tag(model, version.version, STATE_TAG, now[name])
         numbers[name] = str(version.version)
     return numbers, repairs
 
 
-def _listed(client: MlflowClient, model: str) -> list[Any]:
-    """All versions, oldest last, so that of two versions of one release the older is kept."""
-    found: list[Any] = []
-    page: Any = client.search_model_versions(f"name = '{model}'")
-    found += page
-    while page.token:
-        page = client.search_model_versions(f"name = '{model}'", page_token=page.token)
-        found += page
-    return sorted(found, key=lambda version: -int(version.version))
-
-
-def _create(client: MlflowClient, model: str, entry: Entry) -> Any:
+def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
     from mlflow.exceptions import MlflowException
 
-    run_id = str(entry.payload.get("mlflow_run_id", ""))
-    tags = {HASH_TAG: entry.content_hash, SEQ_TAG: str(entry.seq), VERSION_TAG: str(entry.version)}
+    run_id: str | None = entry.payload["mlflow_run_id"]
+    tags = {HASH_TAG: entry.content_hash, "ledger_seq": str(entry.seq), "ledger_version": str(entry.version)}
     try:
-        source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"
+        source = f"{client.get_run(str(run_id)).info.artifact_uri}/model"
     except MlflowException:
-        run_id, source = "", f"release:{model}/{entry.content_hash}"
-    return client.create_model_version(model, source, run_id=run_id or None, tags=tags)
+        run_id, source = None, f"release:{model}/{entry.content_hash}"
+    return client.create_model_version(model, source, run_id=run_id, tags=tags)
 
 
-def _states(entries: tuple[Entry, ...], live: Entry | None) -> dict[str, str]:
-    """States by content hash as of now: what is promoted for later is not live yet."""
-    found: dict[str, str] = {name: "approved" if state == "live" else state for name, state in states.states(entries).items()}
-    if live is not None and live.content_hash is not None:
-        found[live.content_hash] = "live"
-    return found
-
-
-def _alias(client: MlflowClient, model: str, alias: str, *, found: str, wanted: str) -> None:
-    if found == wanted:
-        return
-    if wanted:
-        client.set_registered_model_alias(model, alias, wanted)
-    else:
-        client.delete_registered_model_alias(model, alias)
+def _alias(client: Any, known: Any, alias: str, wanted: str) -> list[str]:
+    """Give an alias to version ``wanted`` ("" to none); a sentence if it stood where the mirror had not put it."""
+    found, last = str(known.aliases.get(alias, "")), known.tags.get(_SET_TAG + alias, "")
+    if found != wanted and wanted:
+        client.set_registered_model_alias(known.name, alias, wanted)
+    elif found != wanted:
+        client.delete_registered_model_alias(known.name, alias)
+    if last != wanted:
+        client.set_registered_model_tag(known.name, _SET_TAG + alias, wanted)
+    if found in {last, wanted}:
+        return []
+    stood, put = f"version {found}" if found else "nothing", f"put back to version {wanted}" if wanted else "taken away"
+    return [f"{known.name}: alias {alias} was moved by hand to {stood}; {put}, as the ledger says"]

@@ -1,10 +1,8 @@
 """The release store: write-once folders of named parts in safe formats, named by their content and verified before anything is read.
 
-``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json``, ``probe.json`` if the record has one, and
-``manifest.json`` with the hash of every other file. No pickle, in or out.
+``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json`` and ``manifest.json`` with the hash of every other
+file. No pickle, in or out.
 """
-
-from __future__ import annotations
 
 import errno
 import importlib
@@ -16,27 +14,24 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, Final, cast
 
 from resources.errors import PlatformError
-from resources.registry.identity import NotPlain, canonical, content_hash, is_hash, sha256
+from resources.registry.identity import NotPlain, canonical, digest, sha256
+from resources.registry.states import Entry
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 RECORD: Final = "record.json"
 SIGNATURE: Final = "signature.json"
-PROBE: Final = "probe.json"
 UNFINISHED: Final = ".unfinished"
 UNFINISHED_SECONDS: Final = 3600
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_NAME: Final = re.compile(r"(?!manifest$|record$|signature$)[A-Za-z][A-Za-z0-9_]{0,63}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _NUM_THREADS: Final = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
-_RESERVED: Final = frozenset({"manifest", "record", "signature", "probe"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +43,6 @@ class Release:
     parts: Mapping[str, Any]
     record: Mapping[str, Any]
     signature: Mapping[str, Any]
-    probe: Any
-    path: Path
 
 
 class UnsafePart(PlatformError):
@@ -100,90 +93,62 @@ class Releases:
 
     def path(self, model: str, content_hash: str) -> Path:
         """Where a release lies, whether or not it does."""
-        if not _NAME.fullmatch(model) or not is_hash(content_hash):
+        if not _NAME.fullmatch(model) or not _HASH.fullmatch(content_hash):
             raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
         return self.root / model / content_hash
-
-    def exists(self, model: str, content_hash: str) -> bool:
-        """Whether the release is there, whole."""
-        return (self.path(model, content_hash) / MANIFEST).is_file()
 
     def write(self, model: str, parts: Mapping[str, object], record: Mapping[str, Any], signature: Mapping[str, object]) -> str:
         """Store a release and return its content hash. Storing the same content again changes nothing, not even provenance.
 
-        ``record`` is ``{"identity": …, "provenance": …}``, optionally with ``"probe"``: rows and the predictions expected for them.
+        ``record`` is ``{"identity": …, "provenance": …}``.
         """
         files = dict(_encoded(model, name, value) for name, value in sorted(parts.items()))
         if not files or not _NAME.fullmatch(model):
             raise UnsafePart(model=model, part="", why="a release needs a model's name and at least one part")
-        hashes = {name: sha256(content) for name, content in files.items()}
-        files[SIGNATURE] = canonical(signature)
-        files[RECORD] = canonical({"identity": record["identity"], "provenance": record.get("provenance", {})})
-        if record.get("probe") is not None:
-            files[PROBE] = canonical(record["probe"])
-        named = content_hash(record["identity"], parts=hashes, signature=sha256(files[SIGNATURE]))
-        listed = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in sorted(files.items())}
-        files[MANIFEST] = canonical({"content_hash": named, "files": listed, "format": FORMAT, "model": model, "parts": sorted(hashes)})
-        with self._door(model):
-            self._store(self.path(model, named), files)
+        files |= {SIGNATURE: canonical(signature), RECORD: canonical({"provenance": {}, **record})}
+        named, manifest = _manifest(model, files)
+        try:
+            self._store(self.path(model, named), files | {MANIFEST: manifest})
+        except OSError as problem:
+            raise ReleaseNotWritten(model=model, root=self.root, problem=problem) from problem
         return named
-
-    def manifest_hash(self, model: str, content_hash: str) -> str:
-        """Hash of the manifest: covers every byte of the release, provenance too. The ledger keeps it."""
-        return sha256(self._bytes(self.path(model, content_hash), MANIFEST))
 
     def load(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> Release:
         """Check every byte, then read. With the ledger's ``manifest_hash`` a changed provenance is found as well."""
-        path, files, manifest = self._verified(model, content_hash, manifest_hash)
-        record = json.loads(files[RECORD])
+        files = self._verified(model, content_hash, manifest_hash)
         return Release(
             model=model,
             content_hash=content_hash,
-            parts={name.split(".")[0]: _decoded(name, files[name]) for name in manifest["parts"]},
-            record=record,
+            parts={name.split(".")[0]: _decoded(name, files[name]) for name in _parts(files)},
+            record=json.loads(files[RECORD]),
             signature=json.loads(files[SIGNATURE]),
-            probe=json.loads(files[PROBE]) if PROBE in files else None,
-            path=path,
         )
 
-    def verify(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> None:
-        """Check every byte without reading anything into a model."""
-        self._verified(model, content_hash, manifest_hash)
+    def of(self, entry: Entry) -> Release:
+        """The release that a ledger's entry is about, every byte checked against the ledger first."""
+        return self.load(entry.subject, entry.content_hash or "", manifest_hash=entry.payload.get("manifest_hash"))
 
-    def _verified(self, model: str, named: str, manifest_hash: str | None) -> tuple[Path, dict[str, bytes], dict[str, Any]]:
-        path = self.path(model, named)
-        raw = self._bytes(path, MANIFEST)
-        if manifest_hash is not None and sha256(raw) != manifest_hash:
+    def verify(self, model: str, content_hash: str) -> str:
+        """Check every byte without reading anything into a model; the hash of the manifest, which covers all, provenance too."""
+        return sha256(self._verified(model, content_hash, None)[MANIFEST])
+
+    def _verified(self, model: str, content_hash: str, manifest_hash: str | None) -> dict[str, bytes]:
+        path = self.path(model, content_hash)
+        if not path.is_dir():
+            raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
+        files = {file.name: _bytes(path, file.name) for file in sorted(path.iterdir())}
+        raw = files.get(MANIFEST, b"")
+        if manifest_hash not in {None, sha256(raw)}:
             raise ReleaseChanged(path=path, file=MANIFEST, what="is not the one that the ledger recorded; it was changed")
-        manifest = _manifest(path, raw)
-        present = {entry.name for entry in path.iterdir()} - {MANIFEST}
-        listed = set(manifest["files"])
-        for name in sorted(present ^ listed):
-            raise ReleaseChanged(path=path, file=name, what="was removed" if name in listed else "was added")
-        files = {name: self._bytes(path, name) for name in sorted(listed)}
-        for name, content in files.items():
-            if {"bytes": len(content), "sha256": sha256(content)} != manifest["files"][name]:
-                raise ReleaseChanged(path=path, file=name, what="was changed")
-        hashes = {name: sha256(files[name]) for name in manifest["parts"]}
-        if content_hash(json.loads(files[RECORD])["identity"], parts=hashes, signature=sha256(files[SIGNATURE])) != named:
-            raise ReleaseChanged(path=path, file=f"{MANIFEST} with {RECORD}", what="was changed")
-        return path, files, manifest
-
-    def _bytes(self, path: Path, name: str) -> bytes:
-        """Content of a regular file; links are refused, because what they point to may change."""
         try:
-            handle = os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError as problem:
-            if path.exists():
-                raise ReleaseChanged(path=path, file=name, what="was removed") from problem
-            raise ReleaseMissing(model=path.parent.name, content_hash=path.name, root=self.root) from problem
-        except OSError as problem:
-            what = "became a link" if problem.errno == errno.ELOOP else f"became unreadable ({problem.strerror})"
-            raise ReleaseChanged(path=path, file=name, what=what) from problem
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise ReleaseChanged(path=path, file=name, what="became something other than a file")
-            return file.read()
+            for name, what in _differing(files, json.loads(raw)["files"]):
+                raise ReleaseChanged(path=path, file=name, what=what)
+            whole = _manifest(model, files) == (content_hash, raw)
+        except (ValueError, KeyError, TypeError):  # not even the shape that we write
+            whole = False
+        if not whole:
+            raise ReleaseChanged(path=path, file=MANIFEST, what="was changed" if MANIFEST in files else "was removed")
+        return files
 
     def _store(self, path: Path, files: Mapping[str, bytes]) -> None:
         """Write beside, then rename: the release is there whole or not at all. Whoever comes second checks and keeps the first."""
@@ -202,12 +167,49 @@ class Releases:
                     raise
         self.verify(path.parent.name, path.name)
 
-    @contextmanager
-    def _door(self, model: str) -> Generator[None]:
-        try:
-            yield
-        except OSError as problem:
-            raise ReleaseNotWritten(model=model, root=self.root, problem=problem) from problem
+
+def _parts(files: Mapping[str, bytes]) -> list[str]:
+    return sorted(set(files) - {MANIFEST, RECORD, SIGNATURE})
+
+
+def _manifest(model: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """What a release of these files is called, and the manifest that it must have.
+
+    The name covers the identity, the parts and the signature; the manifest covers every file.
+    """
+    parts = {name: sha256(files[name]) for name in _parts(files)}
+    named = digest({"identity": json.loads(files[RECORD])["identity"], "parts": parts, "signature": sha256(files[SIGNATURE])})
+    listed = {name: _facts(files[name]) for name in files if name != MANIFEST}
+    return named, canonical({"content_hash": named, "files": listed, "format": FORMAT, "model": model, "parts": list(parts)})
+
+
+def _facts(content: bytes) -> dict[str, object]:
+    return {"bytes": len(content), "sha256": sha256(content)}
+
+
+def _differing(files: Mapping[str, bytes], listed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files that are not as a manifest lists them, and how."""
+    for name in sorted({*files, *listed} - {MANIFEST}):
+        if name not in listed or name not in files:
+            yield name, "was added" if name in files else "was removed"
+        elif listed[name] != _facts(files[name]):
+            yield name, "was changed"
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    """Content of a regular file; links are refused, because what they point to may change."""
+    try:
+        with open(path / name, "rb", opener=_no_link) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read()
+            what = "became something other than a file"
+    except OSError as problem:
+        what = "became a link" if problem.errno == errno.ELOOP else f"became unreadable ({problem.strerror})"
+    raise ReleaseChanged(path=path, file=name, what=what)
+
+
+def _no_link(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -237,35 +239,16 @@ def _sweep(unfinished: Path) -> None:
                 shutil.rmtree(draft, ignore_errors=True)
 
 
-def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
-    """The manifest as data, if it has the shape that we write; a name in it may never leave the folder."""
-    try:
-        found = json.loads(raw)
-        names = [*found["files"], *found["parts"]]
-        sound = found["format"] == FORMAT and {RECORD, SIGNATURE} <= set(found["files"]) and set(found["parts"]) <= set(found["files"])
-        sound = sound and all(name.split(".")[0] and set(name).isdisjoint("/\\\0") for name in names) and MANIFEST not in found["files"]
-        sound = sound and (found["model"], found["content_hash"], canonical(found)) == (path.parent.name, path.name, raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise ReleaseChanged(path=path, file=MANIFEST, what="was changed") from problem
-    if not sound:
-        raise ReleaseChanged(path=path, file=MANIFEST, what="was changed")
-    return found
-
-
-def _library(value: object) -> str:
-    kind = type(value)
-    return f"{kind.__module__.split('.')[0]}.{kind.__name__}"
-
-
-def _encoded(model: str, name: str, value: object) -> tuple[str, bytes]:
+def _encoded(model: str, name: str, value: Any) -> tuple[str, bytes]:
     """File name and bytes of a part; the format follows from the type."""
-    if not _NAME.fullmatch(name) or name in _RESERVED:
+    if not _NAME.fullmatch(name):
         raise UnsafePart(model=model, part=name, why="its name is not allowed")
-    match _library(value):
+    kind = cast("type[object]", type(value))
+    match f"{kind.__module__.split('.')[0]}.{kind.__name__}":
         case "lightgbm.Booster":
-            return f"{name}.lgb.txt", lightgbm_text(value)
+            return f"{name}.lgb.txt", _NUM_THREADS.sub("[num_threads: 0]", value.model_to_string()).encode()  # equal trees, equal bytes
         case "xgboost.Booster":
-            return f"{name}.ubj", _ubj(value)
+            return f"{name}.ubj", bytes(value.save_raw("ubj"))
         case "numpy.ndarray":
             return f"{name}.npy", _npy(model, name, value)
         case _:
@@ -275,16 +258,9 @@ def _encoded(model: str, name: str, value: object) -> tuple[str, bytes]:
                 raise UnsafePart(model=model, part=name, why=str(problem).split(", so ", maxsplit=1)[0]) from problem
 
 
-def lightgbm_text(booster: Any) -> bytes:
-    """The booster as text, byte-identical for equal trees: the number of threads that it was fitted with is left out."""
-    return _NUM_THREADS.sub("[num_threads: 0]", booster.model_to_string()).encode()
-
-
-def _ubj(booster: Any) -> bytes:
-    return bytes(booster.save_raw("ubj"))
-
-
 def _npy(model: str, name: str, value: Any) -> bytes:
+    import numpy as np
+
     if value.dtype.hasobject:
         raise UnsafePart(model=model, part=name, why=f"an array of {value.dtype} can hold anything, also code")
     buffer = io.BytesIO()
@@ -303,5 +279,7 @@ def _decoded(name: str, content: bytes) -> Any:
         booster.load_model(bytearray(content))
         return booster
     if name.endswith(".npy"):
+        import numpy as np
+
         return np.load(io.BytesIO(content), allow_pickle=False)
     return json.loads(content)

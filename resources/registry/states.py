@@ -1,51 +1,41 @@
 """The one table of states and the folds over entries. Pure: entries in, answers out; no clock, no store."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final
 
 from resources.errors import PlatformError
 
-Kind = Literal[
-    "trained", "registered", "gated", "refused", "approved", "promoted", "rolled_back", "held", "released_hold", "retired", "revoked",
-    "archived", "overridden", "declassified", "frozen", "unfrozen", "alias_adopted",
-]  # fmt: skip
-State = Literal["trained", "candidate", "approved", "live", "retired", "revoked", "refused"]
+BEGINS_LIVE: Final = frozenset({"promoted", "rolled_back", "alias_adopted"})
+ENDS_LIVE: Final = frozenset({"retired", "revoked", "archived"})
 
-BEGINS_LIVE: Final[frozenset[str]] = frozenset({"promoted", "rolled_back", "alias_adopted"})
-ENDS_LIVE: Final[frozenset[str]] = frozenset({"retired", "revoked", "archived"})
-
-_BEFORE_LIVE: Final = ("trained", "candidate", "approved")
-RELEASE_TRANSITIONS: Final[Mapping[str, Mapping[State | None, State]]] = {
+TRANSITIONS: Final[Mapping[str, Mapping[str | None, str]]] = {
     "trained": {None: "trained"},
     "registered": {None: "candidate", "trained": "candidate"},
     "gated": {"trained": "trained", "candidate": "candidate"},
-    "refused": {None: "refused", "trained": "refused", "candidate": "refused", "approved": "refused"},
+    "refused": dict.fromkeys((None, "trained", "candidate", "approved"), "refused"),
     "approved": {"candidate": "approved"},
     "promoted": {"approved": "live"},
     "rolled_back": {"retired": "live"},
     "alias_adopted": {"approved": "live", "retired": "live"},
     "retired": {"live": "retired"},
-    "archived": {"trained": "retired", "candidate": "retired", "approved": "retired", "live": "retired", "retired": "retired"},
-    "revoked": {"trained": "revoked", "candidate": "revoked", "approved": "revoked", "live": "revoked", "retired": "revoked"},
+    "archived": dict.fromkeys(("trained", "candidate", "approved", "live", "retired"), "retired"),
+    "revoked": dict.fromkeys(("trained", "candidate", "approved", "live", "retired"), "revoked"),
+    "held": {None: "on", "off": "on"},
+    "released_hold": {"on": "off"},
+    "frozen": {None: "on", "off": "on"},
+    "unfrozen": {"on": "off"},
 }
-"""What an entry of a kind makes of the release that it names: state before -> state after. What is not here is refused."""
+"""What an entry of a kind makes of the thing that it is about: state before -> state after. What is not here is refused."""
 
-SWITCHES: Final[Mapping[str, tuple[str, str]]] = {
-    "held": ("held", "released_hold"),
-    "released_hold": ("held", "released_hold"),
-    "frozen": ("frozen", "unfrozen"),
-    "unfrozen": ("frozen", "unfrozen"),
-}
-"""Kinds that turn something on or off for the whole subject: (on, off). Nothing is turned on or off twice."""
+SWITCHES: Final[Mapping[str, str]] = {"held": "hold", "released_hold": "hold", "frozen": "freeze", "unfrozen": "freeze"}
+"""Kinds about the whole subject, and the switch that they turn; the others are about the release that their payload names."""
 
-NOTES: Final[frozenset[str]] = frozenset({"overridden", "declassified"})
+NOTES: Final = frozenset({"overridden", "declassified"})
 """Kinds that change no state."""
 
-KINDS: Final[frozenset[str]] = frozenset(RELEASE_TRANSITIONS) | frozenset(SWITCHES) | NOTES
+KINDS: Final = frozenset(TRANSITIONS) | NOTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +45,7 @@ class Entry:
     seq: int
     subject: str
     kind: str
-    payload: Mapping[str, object]
+    payload: Mapping[str, Any]
     at: datetime
     data_at: datetime
     activate_at: datetime | None
@@ -66,14 +56,23 @@ class Entry:
     @property
     def content_hash(self) -> str | None:
         """The release that the entry is about, if it is about one."""
-        named = self.payload.get("content_hash")
-        return named if isinstance(named, str) else None
+        return self.payload.get("content_hash")
 
     @property
     def version(self) -> int | None:
         """The version number that the entry names, if any."""
-        number = self.payload.get("version")
-        return number if type(number) is int else None
+        return self.payload.get("version")
+
+
+class LedgerConflict(PlatformError):
+    """Somebody else wrote about the subject first."""
+
+    def __init__(self, *, subject: str, kind: str, expected: str | None, head: Entry | None) -> None:
+        last = f"`{head.kind}` by {head.actor} at {head.at.isoformat()}" if head else "nothing: the subject is new"
+        super().__init__(
+            f"{subject}: the entry `{kind}` was decided on head {(expected or 'none')[:12]}, but the last entry is now {last}. "
+            "Nothing was written. Look at what changed and decide again."
+        )
 
 
 class TransitionRefused(PlatformError):
@@ -93,119 +92,80 @@ class PayloadIncomplete(PlatformError):
         super().__init__(f"{subject}: an entry `{kind}` needs {field} in its payload, found {found!r}. Nothing was written.")
 
 
-def states(entries: Iterable[Entry]) -> dict[str, State]:
-    """State of each release (by content hash) after the entries of one subject; a release that another replaced is ``retired``."""
-    found: dict[str, State] = {}
-    live: str | None = None
+def states(entries: Iterable[Entry]) -> dict[str, str]:
+    """State of each release (by content hash) and switch of one subject; a release that another replaced is ``retired``."""
+    found: dict[str, str] = {}
     for entry in entries:
-        name = entry.content_hash
-        if name is None or entry.kind not in RELEASE_TRANSITIONS:
+        thing = _thing(entry.kind, entry.payload)
+        if entry.kind in NOTES or thing is None:
             continue
         if entry.kind in BEGINS_LIVE:
-            if live is not None and live != name:
-                found[live] = "retired"
-            live = name
-        found[name] = RELEASE_TRANSITIONS[entry.kind][found.get(name)]
-        if live == name and found[name] != "live":
-            live = None
+            found |= dict.fromkeys([name for name, state in found.items() if state == "live"], "retired")
+        found[thing] = TRANSITIONS[entry.kind][found.get(thing)]
     return found
 
 
 def versions(entries: Iterable[Entry]) -> dict[str, int]:
     """Version number of each registered release, by content hash, in order of registration."""
-    return {
-        entry.content_hash: entry.version
-        for entry in entries
-        if entry.kind == "registered" and entry.content_hash is not None and entry.version is not None
-    }
+    return {entry.payload["content_hash"]: entry.payload["version"] for entry in entries if entry.kind == "registered"}
 
 
-def switched_on(entries: Iterable[Entry], kind: str) -> bool:
-    """Whether the switch (``held`` or ``frozen``) of a subject is on after its entries."""
-    on, off = SWITCHES[kind]
-    return next((entry.kind == on for entry in reversed(list(entries)) if entry.kind in {on, off}), False)
-
-
-def check(subject: str, kind: str, payload: Mapping[str, object], before: Iterable[Entry]) -> None:
+def check(subject: str, kind: str, payload: Mapping[str, Any], before: Sequence[Entry]) -> None:
     """Refuse an entry that does not follow from the subject's entries before it."""
-    known = list(before)
-    if kind in RELEASE_TRANSITIONS:
-        _check_release(subject, kind, payload, known)
-    elif kind in SWITCHES:
-        on, off = SWITCHES[kind]
-        now_on = switched_on(known, kind)
-        if now_on == (kind == on):
-            allowed = [off if now_on else on]
-            raise TransitionRefused(subject=subject, kind=kind, thing="it", state=on if now_on else f"not {on}", allowed=allowed)
-    elif kind not in NOTES:
+    if kind in NOTES:
+        return
+    if kind not in TRANSITIONS:
         raise TransitionRefused(subject=subject, kind=kind, thing=f"`{kind}`", state="not a kind of entry", allowed=KINDS)
+    thing = _thing(kind, payload)
+    if not isinstance(thing, str):
+        raise PayloadIncomplete(subject=subject, kind=kind, field="content_hash", found=thing)
+    state = states(before).get(thing)
+    if state not in TRANSITIONS[kind]:
+        allowed = [one for one, table in TRANSITIONS.items() if state in table and SWITCHES.get(one) == SWITCHES.get(kind)]
+        shown = f"the {thing}" if kind in SWITCHES else f"release {thing[:12]}"
+        raise TransitionRefused(subject=subject, kind=kind, thing=shown, state=state, allowed=allowed)
+    numbers, said = versions(before), payload.get("version")
+    number = numbers.get(thing, max(numbers.values(), default=0) + 1 if kind == "registered" else None)
+    needed = kind == "registered" or kind in BEGINS_LIVE or said is not None
+    if number is not None and needed and said != number:
+        raise PayloadIncomplete(subject=subject, kind=kind, field=f"version {number}, the number of {thing[:12]},", found=said)
 
 
-def _check_release(subject: str, kind: str, payload: Mapping[str, object], before: list[Entry]) -> None:
-    name = payload.get("content_hash")
-    if not isinstance(name, str):
-        raise PayloadIncomplete(subject=subject, kind=kind, field="content_hash", found=name)
-    state = states(before).get(name)
-    if state not in RELEASE_TRANSITIONS[kind]:
-        allowed = [other for other, table in RELEASE_TRANSITIONS.items() if state in table]
-        raise TransitionRefused(subject=subject, kind=kind, thing=f"release {name[:12]}", state=state, allowed=allowed)
-    numbers = versions(before)
-    said = payload.get("version")
-    if kind == "registered":
-        following = max(numbers.values(), default=0) + 1
-        if said != following or type(said) is not int:
-            raise PayloadIncomplete(subject=subject, kind=kind, field=f"version {following}, the next number,", found=said)
-    elif name in numbers and said not in {None, numbers[name]}:
-        raise PayloadIncomplete(subject=subject, kind=kind, field=f"version {numbers[name]}, the number of {name[:12]},", found=said)
-    if kind in BEGINS_LIVE and said is None:
-        raise PayloadIncomplete(subject=subject, kind=kind, field="version", found=said)
+def _thing(kind: str, payload: Mapping[str, Any]) -> Any:
+    return SWITCHES.get(kind) or payload.get("content_hash")
 
 
-def _spans(entries: Iterable[Entry]) -> list[tuple[Entry, datetime]]:
-    """Entries that begin or end a life, each with the instant from which it counts."""
-    relevant = (entry for entry in entries if entry.kind in BEGINS_LIVE | ENDS_LIVE)
-    return [(entry, entry.activate_at or entry.at) for entry in relevant]
+def _since(entry: Entry) -> datetime:
+    """The wall instant from which an entry that begins or ends a life counts."""
+    return entry.activate_at or entry.at
 
 
-def live_at(entries: Iterable[Entry], at: datetime) -> Entry | None:
-    """The entry that is live at wall instant ``at``: the last one with ``activate_at <= at``, unless it was ended since.
+def _live(entries: Sequence[Entry], counts: Callable[[Entry], bool]) -> Entry | None:
+    """The last life that was begun by an entry that counts, unless one that counts ended it.
 
     A release that was retired, archived or revoked before its activation never becomes live.
     """
-    spans = _spans(entries)
-    live: Entry | None = None
-    for entry, since in spans:
-        if since > at:
-            continue
-        if entry.kind in ENDS_LIVE:
-            live = None if live is not None and live.content_hash == entry.content_hash else live
-        elif not _ended_between(spans, entry, since):
-            live = entry
-    return live
-
-
-def _ended_between(spans: list[tuple[Entry, datetime]], begun: Entry, since: datetime) -> bool:
-    return any(
-        end.kind in ENDS_LIVE and end.content_hash == begun.content_hash and end.seq > begun.seq and ended <= since for end, ended in spans
-    )
-
-
-def upcoming(entries: Iterable[Entry], after: datetime) -> Entry | None:
-    """The next entry that will become live after wall instant ``after``, as things stand; None when nothing is planned."""
-    known = list(entries)
-    planned = sorted({since for entry, since in _spans(known) if entry.kind in BEGINS_LIVE and since > after})
-    follow = (live_at(known, instant) for instant in planned)
-    return next((entry for entry in follow if entry and (entry.activate_at or entry.at) > after), None)
-
-
-def live_for(entries: Iterable[Entry], data_at: datetime) -> Entry | None:
-    """The entry that was live for data of instant ``data_at``: the last one whose data clock is before it, unless ended before it."""
-    live: Entry | None = None
-    for entry, _ in _spans(entries):
-        if entry.data_at >= data_at:
-            continue
+    ends, live = [entry for entry in entries if entry.kind in ENDS_LIVE], None
+    for entry in filter(counts, entries):
         if entry.kind in BEGINS_LIVE:
-            live = entry
-        elif live is not None and live.content_hash == entry.content_hash:
+            cancelled = (end for end in ends if end.content_hash == entry.content_hash and end.seq > entry.seq)
+            live = live if any(_since(end) <= _since(entry) for end in cancelled) else entry
+        elif entry.kind in ENDS_LIVE and live is not None and live.content_hash == entry.content_hash:
             live = None
     return live
+
+
+def live_at(entries: Sequence[Entry], at: datetime) -> Entry | None:
+    """The entry that is live at wall instant ``at``: the last one with ``activate_at <= at``, unless it was ended since."""
+    return _live(entries, lambda entry: _since(entry) <= at)
+
+
+def live_for(entries: Sequence[Entry], data_at: datetime) -> Entry | None:
+    """The entry that was live for data of instant ``data_at``: the last one whose data clock is before it, unless ended before it."""
+    return _live(entries, lambda entry: entry.data_at < data_at)
+
+
+def upcoming(entries: Sequence[Entry], after: datetime) -> Entry | None:
+    """The next entry that will become live after wall instant ``after``, as things stand; None when nothing is planned."""
+    planned = sorted(_since(entry) for entry in entries if entry.kind in BEGINS_LIVE and _since(entry) > after)
+    return next((live for at in planned if (live := live_at(entries, at)) and _since(live) > after), None)

@@ -224,7 +224,7 @@ class Follower:
         manifest = entry.payload.get("manifest_hash")
         release = self._releases.load(route.model, name, manifest_hash=manifest if isinstance(manifest, str) else None)
         said = release.signature
-        probe = said.get("probe") or release.probe
+        probe = said.get("probe")
         missing = [key for key in SIGNED if key not in said] + ([] if probe else ["probe"])
         if missing:
             raise ReleaseIncomplete(model=route.model, content_hash=name, missing=missing)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.clock import EPOCH, Clock, DataClock, NaiveInstant, UnreadableClock, WallClock
+from resources.clock import EPOCH, Clock, DataClock, UnreadableClock, WallClock
+from resources.errors import NaiveInstant
 
 FEBRUARY = datetime(2013, 2, 1, 5, tzinfo=UTC)
 MARCH = datetime(2013, 3, 1, 5, tzinfo=UTC)

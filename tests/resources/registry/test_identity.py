@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resources.registry.identity import NotPlain, canonical, content_hash, digest, is_hash, plain
+from resources.registry.identity import NotPlain, canonical, digest, plain
 
 
 def test_the_order_of_keys_does_not_count() -> None:
@@ -33,21 +33,3 @@ def test_a_numpy_float_is_the_float_it_is() -> None:
 
 def test_one_and_one_point_nought_are_different_values() -> None:
     assert digest({"a": 1}) != digest({"a": 1.0})
-
-
-@pytest.mark.parametrize(
-    ("identity", "parts", "signature"),
-    [
-        ({"a": 2}, {"w.json": "0"}, "s"),
-        ({"a": 1}, {"w.json": "1"}, "s"),
-        ({"a": 1}, {"v.json": "0"}, "s"),
-        ({"a": 1}, {"w.json": "0"}, "t"),
-    ],
-)
-def test_identity_parts_and_signature_all_make_the_content_hash(identity: dict[str, int], parts: dict[str, str], signature: str) -> None:
-    assert content_hash(identity, parts=parts, signature=signature) != content_hash({"a": 1}, parts={"w.json": "0"}, signature="s")
-
-
-@pytest.mark.parametrize(("text", "is_one"), [("a" * 64, True), ("a" * 63, False), ("A" * 64, False), ("../" + "a" * 61, False)])
-def test_a_hash_is_64_lower_case_hex_digits(text: str, is_one: bool) -> None:  # noqa: FBT001  # a table of cases
-    assert is_hash(text) is is_one

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from mlflow import MlflowClient
 
-from resources.registry.mirror import Repair, follow
+from resources.registry.mirror import follow
 from resources.registry.resource import Registry
 from resources.tracking import Tracking
 
@@ -42,8 +42,8 @@ class Desk:
         at = None if after is None else datetime.now(UTC) + after
         self.registry.promote(self.model, version, actor="gate", data_at=APRIL, activate_at=at)
 
-    def follow(self) -> tuple[Repair, ...]:
-        return follow(self.registry.ledger(), self.tracking)
+    def follow(self) -> list[str]:
+        return follow(self.registry.ledger(), self.tracking, model=self.model)
 
     def aliases(self) -> dict[str, str]:
         return {alias: str(version) for alias, version in self.client.get_registered_model(self.model).aliases.items()}
@@ -59,7 +59,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, tracking: Tracking) -> 
 
 def test_a_registered_release_is_a_version_with_its_parts(desk: Desk, tmp_path: Path) -> None:
     name = desk.register(1.0)
-    assert desk.follow() == ()
+    assert desk.follow() == []
     version = desk.client.get_model_version(desk.model, "1")
     assert (version.source or "").endswith("/artifacts/model")
     assert version.tags == {"content_hash": name, "ledger_seq": "1", "ledger_version": "1", "state": "candidate"}
@@ -71,9 +71,9 @@ def test_a_promotion_moves_the_aliases(desk: Desk) -> None:
     desk.register(1.0)
     desk.promote(1)
     desk.register(2.0)
-    assert (desk.follow(), desk.aliases()) == ((), {"production": "1", "candidate": "2"})
+    assert (desk.follow(), desk.aliases()) == ([], {"production": "1", "candidate": "2"})
     desk.promote(2)
-    assert (desk.follow(), desk.aliases()) == ((), {"production": "2"})
+    assert (desk.follow(), desk.aliases()) == ([], {"production": "2"})
     assert [desk.tags(version)["state"] for version in (1, 2)] == ["retired", "live"]
 
 
@@ -92,7 +92,7 @@ def test_following_again_changes_nothing(desk: Desk) -> None:
     desk.promote(1)
     desk.follow()
     before = desk.client.get_registered_model(desk.model)
-    assert desk.follow() == ()
+    assert desk.follow() == []
     after = desk.client.get_registered_model(desk.model)
     assert (before.aliases, before.tags, before.last_updated_timestamp) == (after.aliases, after.tags, after.last_updated_timestamp)
     assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 1
@@ -105,17 +105,15 @@ def test_an_alias_moved_by_hand_is_put_back_and_reported(desk: Desk) -> None:
     desk.follow()
     desk.client.set_registered_model_alias(desk.model, "production", "1")
     said = "alias production was moved by hand to version 1; put back to version 2, as the ledger says"
-    assert desk.follow() == (Repair(model=desk.model, what=said),)
-    assert (desk.aliases()["production"], desk.follow()) == ("2", ())
+    assert desk.follow() == [f"{desk.model}: {said}"]
+    assert (desk.aliases()["production"], desk.follow()) == ("2", [])
 
 
 def test_an_alias_deleted_by_hand_is_put_back_and_reported(desk: Desk) -> None:
     desk.register(1.0)
     desk.follow()
     desk.client.delete_registered_model_alias(desk.model, "candidate")
-    assert [str(repair) for repair in desk.follow()] == [
-        f"{desk.model}: alias candidate was moved by hand to nothing; put back to version 1, as the ledger says"
-    ]
+    assert desk.follow() == [f"{desk.model}: alias candidate was moved by hand to nothing; put back to version 1, as the ledger says"]
     assert desk.aliases() == {"candidate": "1"}
 
 
@@ -123,7 +121,7 @@ def test_an_alias_that_the_ledger_gives_to_nobody_is_taken_away(desk: Desk) -> N
     desk.register(1.0)
     desk.follow()
     desk.client.set_registered_model_alias(desk.model, "production", "1")
-    assert [repair.what for repair in desk.follow()] == ["alias production was moved by hand to version 1; taken away, as the ledger says"]
+    assert desk.follow() == [f"{desk.model}: alias production was moved by hand to version 1; taken away, as the ledger says"]
     assert desk.aliases() == {"candidate": "1"}
 
 
@@ -131,7 +129,7 @@ def test_an_alias_of_somebody_else_is_left_alone(desk: Desk) -> None:
     desk.register(1.0)
     desk.follow()
     desk.client.set_registered_model_alias(desk.model, "shadow", "1")
-    assert (desk.follow(), desk.aliases()) == ((), {"candidate": "1", "shadow": "1"})
+    assert (desk.follow(), desk.aliases()) == ([], {"candidate": "1", "shadow": "1"})
 
 
 def test_a_version_deleted_by_hand_comes_back_under_a_new_number(desk: Desk) -> None:
@@ -140,10 +138,10 @@ def test_a_version_deleted_by_hand_comes_back_under_a_new_number(desk: Desk) -> 
     desk.register(2.0)
     desk.follow()
     desk.client.delete_model_version(desk.model, "1")
-    assert desk.follow()[0].what == "version 1 was deleted by hand; it is version 3 again"
+    assert desk.follow()[0] == f"{desk.model}: version 1 was deleted by hand; it is version 3 again"
     assert desk.aliases() == {"production": "3", "candidate": "2"}
     assert (desk.tags(3)["content_hash"], desk.tags(3)["ledger_version"]) == (name, "1")
-    assert desk.follow() == ()
+    assert desk.follow() == []
 
 
 STOPS = [
@@ -177,7 +175,7 @@ def test_stopped_between_any_two_calls_the_next_one_heals_it(
     with pytest.raises(KeyboardInterrupt):
         desk.follow()
     monkeypatch.setattr(client, call, getattr(MlflowClient, call).__get__(client))
-    assert desk.follow() == ()
+    assert desk.follow() == []
     assert (desk.aliases(), desk.tags(1)["state"]) == ({"production": "1"}, "live")
     assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 1
 
@@ -189,7 +187,6 @@ def test_a_release_whose_run_is_gone_is_still_a_version(desk: Desk) -> None:
     assert desk.client.get_model_version(desk.model, "1").source == f"release:{desk.model}/{name}"
 
 
-def test_one_model_is_followed_alone_when_asked(desk: Desk) -> None:
-    desk.register(1.0)
-    assert follow(desk.registry.ledger(), desk.tracking, model="another") == ()
+def test_a_model_that_was_never_registered_is_not_made(desk: Desk) -> None:
+    assert desk.follow() == []
     assert desk.client.search_registered_models(f"name = '{desk.model}'") == []

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from resources.registry import promotion
-from resources.registry.ledger import Ledger, LedgerConflict
+from resources.registry.ledger import Ledger
 from resources.registry.releases import ReleaseChanged, ReleaseMissing
-from resources.registry.resource import Registry
-from resources.registry.states import Entry, TransitionRefused, states
+from resources.registry.resource import Registry, VersionUnknown
+from resources.registry.states import Entry, LedgerConflict, TransitionRefused, states, upcoming
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -30,20 +29,19 @@ def registered(registry: Registry, weight: float) -> Entry:
     )
 
 
-def promote(registry: Registry, version: int, *, activate_at: datetime | None = None, expect_head: str | None = None) -> Entry:
-    return registry.promote("churn", version, actor="gate", data_at=APRIL, activate_at=activate_at, expect_head=expect_head)
+def promote(registry: Registry, version: int, *, activate_at: datetime | None = None) -> Entry:
+    return registry.promote("churn", version, actor="gate", data_at=APRIL, activate_at=activate_at)
 
 
 def test_versions_count_up_and_a_release_is_registered_once(registry: Registry) -> None:
     first, second = registered(registry, 1.0), registered(registry, 2.0)
     assert (first.version, second.version, registered(registry, 1.0)) == (1, 2, first)
     assert registry.ledger().seq() == 2
-    assert [registry.version("churn", name or "") for name in (second.content_hash, "f" * 64)] == [2, None]
 
 
 def test_a_registration_carries_what_a_worker_must_check(registry: Registry) -> None:
     entry = registered(registry, 1.0)
-    manifest = registry.releases().manifest_hash("churn", entry.content_hash or "")
+    manifest = registry.releases().verify("churn", entry.content_hash or "")
     assert entry.payload == {
         "content_hash": entry.content_hash, "version": 1, "manifest_hash": manifest, "mlflow_run_id": "run-1.0", "auc": 0.7,
     }  # fmt: skip
@@ -114,32 +112,38 @@ def test_an_older_version_comes_back_by_rollback_only(registry: Registry) -> Non
         promote(registry, 1)
 
 
-def test_a_decision_on_an_older_head_is_a_conflict(registry: Registry) -> None:
-    decided_on = registered(registry, 1.0).hash
-    registered(registry, 2.0)
+def test_a_promotion_that_meets_another_entry_is_a_conflict(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered(registry, 1.0)
+    name, real = stored(registry, 2.0), Ledger.append
+
+    def beaten(ledger: Ledger, *given: Any, **more: Any) -> Entry:
+        monkeypatch.setattr(Ledger, "append", real)
+        registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
+        return real(ledger, *given, **more)
+
+    monkeypatch.setattr(Ledger, "append", beaten)
     with pytest.raises(LedgerConflict):
-        promote(registry, 1, expect_head=decided_on)
+        promote(registry, 1)
     assert registry.ledger().live("churn") is None
 
 
 def test_a_promotion_may_be_for_later(registry: Registry) -> None:
     registered(registry, 1.0)
     entry = promote(registry, 1, activate_at=datetime.now(UTC) + timedelta(hours=1))
-    assert (registry.ledger().live("churn"), registry.ledger().upcoming("churn")) == (None, entry)
+    assert (registry.ledger().live("churn"), upcoming(registry.ledger().entries(), datetime.now(UTC))) == (None, entry)
 
 
 def test_a_version_that_was_never_registered_is_named(registry: Registry) -> None:
-    with pytest.raises(promotion.VersionUnknown, match=r"churn has no version 1: it has none\..*release/churn/candidate"):
+    with pytest.raises(VersionUnknown, match=r"churn has no version 1: it has none\..*release/churn/candidate"):
         promote(registry, 1)
     registered(registry, 1.0)
-    with pytest.raises(promotion.VersionUnknown, match="it has versions 1 to 1"):
+    with pytest.raises(VersionUnknown, match="it has versions 1 to 1"):
         promote(registry, 7)
 
 
 def test_a_refused_release_is_never_registered(registry: Registry) -> None:
-    name = stored(registry, 1.0)
-    refused = registry.refuse("churn", name, why="auc .61 below .68", actor="gate", data_at=APRIL)
-    assert registry.refuse("churn", name, why="auc .61 below .68", actor="gate", data_at=APRIL) == refused
+    said = {"content_hash": stored(registry, 1.0), "why": "auc .61 below .68"}
+    registry.ledger().append("churn", "refused", said, expect_head=None, actor="gate", data_at=APRIL)
     with pytest.raises(TransitionRefused, match="is refused, so it cannot be registered"):
         registered(registry, 1.0)
 

@@ -9,9 +9,7 @@ from typing import Any
 import polars as pl
 
 from resources.code import code_hash
-from resources.registry import promotion
-from resources.registry.ledger import Ledger
-from resources.registry.releases import Releases
+from resources.registry.resource import Registry
 from resources.serving import scoring
 from resources.serving.routes import Route
 
@@ -41,8 +39,8 @@ class Tiny:
     def __init__(self, folder: Path, package: str = "tinyco") -> None:
         self.package = package
         self.source = folder / "source"
-        self.ledger = Ledger(f"sqlite:///{folder}/ledger.db")
-        self.releases = Releases(folder / "releases")
+        self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
+        self.ledger, self.releases = self.registry.ledger(), self.registry.releases()
         self.write(offset=0.0)
 
     def write(self, *, offset: float, comment: str = "") -> None:
@@ -78,22 +76,9 @@ class Tiny:
     def promote(self, content_hash: str, *, model: str = "tiny", after: timedelta | None = None) -> int:
         """Register a stored release if it is new, and make it live, at once or ``after`` a while."""
         now = datetime.now(UTC)
-        manifest = self.releases.manifest_hash(model, content_hash)
-        registered = promotion.register(
-            self.ledger,
-            model=model,
-            content_hash=content_hash,
-            manifest_hash=manifest,
-            mlflow_run_id="none",
-            actor="test",
-            data_at=now,
-            facts=None,
-        )
+        registered = self.registry.register(model, content_hash, mlflow_run_id="none", actor="test", data_at=now)
         version = int(registered.version or 0)
-        promotion.promote(
-            self.ledger, model=model, version=version, actor="test", data_at=now, activate_at=now + after if after else None,
-            expect_head=None,
-        )  # fmt: skip
+        self.registry.promote(model, version, actor="test", data_at=now, activate_at=now + after if after else None)
         return version
 
     def release(self, weight: float, *, model: str = "tiny", after: timedelta | None = None) -> str:
