@@ -9,15 +9,10 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from resources.errors import PlatformError
-
-__all__ = [
-    "PREFIX", "QUIET", "BadSetting", "Environment", "Service", "Settings", "UnknownSetting", "be_quiet", "child_environment", "handed_over",
-    "hold_service",
-]  # fmt: skip
 
 Environment = Literal["embedded", "production"]
 Service = Literal["detached", "held"]
@@ -58,13 +53,10 @@ class Settings:
     environment: Environment = "embedded"
     home: Path
     lake_uri: str | None = None
-    releases_uri: str | None = None
     ledger_url: str | None = None
     features_url: str | None = None
-    online_url: str | None = None
     tracking_uri: str | None = None
     artifacts_uri: str | None = None
-    serving_url: str | None = None
     service: Service = "detached"
 
     @classmethod
@@ -81,9 +73,9 @@ class Settings:
             raise UnknownSetting(name, known)
         given = {known[name]: value for name, value in said.items() if value}
         return cls(
-            environment=cast("Environment", _one_of(Environment, "environment", given.pop("environment", "embedded"))),
+            environment=_one_of(Environment, "environment", given.pop("environment", "embedded")),
             home=Path(given.pop("home", HOME)).expanduser().absolute(),
-            service=cast("Service", _one_of(Service, "service", given.pop("service", "detached"))),
+            service=_one_of(Service, "service", given.pop("service", "detached")),
             **{field: _url(PREFIX + field.upper(), value) for field, value in given.items()},
         )
 
@@ -109,7 +101,7 @@ def handed_over(name: str) -> str | None:
     return os.environ.get(name)
 
 
-def _one_of(choices: object, field: str, value: str) -> str:
+def _one_of(choices: object, field: str, value: str) -> Any:
     known: tuple[str, ...] = get_args(choices)
     if value not in known:
         raise BadSetting(PREFIX + field.upper(), f"is {value!r}, which is no {field}", _suggest(value, known))
@@ -117,20 +109,19 @@ def _one_of(choices: object, field: str, value: str) -> str:
 
 
 def _url(name: str, value: str) -> str:
-    parts = _split(value)
-    if parts is None or not parts.scheme or not (parts.netloc or parts.path):
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.scheme or not (parts.netloc or parts.path):
         raise BadSetting(name, f"is {value!r}, which is no URL", "Give it as scheme://host/path.")
     if parts.password is not None:
         why = "holds a password, and settings are shown in logs and in the UI"
         raise BadSetting(name, why, "Take it out of the URL and give it to the client by its own variable, for example PGPASSWORD.")
+    if parts.scheme == "sqlite" and not value.startswith("sqlite:////"):
+        why = f"is {value!r}, a file in whichever folder a process happens to start"
+        raise BadSetting(name, why, "Give it as an absolute path, sqlite:////folder/file.db.")
     return value
-
-
-def _split(value: str) -> SplitResult | None:
-    try:
-        return urlsplit(value)
-    except ValueError:
-        return None
 
 
 def _suggest(word: str, known: Iterable[str], *, prefix: str = "") -> str:

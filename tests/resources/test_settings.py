@@ -54,13 +54,10 @@ def test_production_loads_with_nothing_else_set() -> None:
 def test_each_url_reaches_its_own_field() -> None:
     environ = {
         "MLOPS_LAKE_URI": "s3://lake/tables",
-        "MLOPS_RELEASES_URI": "file:///srv/releases",
         "MLOPS_LEDGER_URL": "postgresql+psycopg://mlops@ledger/mlops",
         "MLOPS_FEATURES_URL": "postgresql+psycopg://mlops@features/feast",
-        "MLOPS_ONLINE_URL": "redis://online:6379",
         "MLOPS_TRACKING_URI": "http://tracking:5000",
         "MLOPS_ARTIFACTS_URI": "s3://artifacts",
-        "MLOPS_SERVING_URL": "http://serving:3000",
     }
     said = {f"MLOPS_{name.upper()}": value for name, value in asdict(Settings.from_environment(environ)).items() if isinstance(value, str)}
     assert said == {**environ, "MLOPS_ENVIRONMENT": "embedded", "MLOPS_SERVICE": "detached"}
@@ -87,6 +84,12 @@ def test_an_unknown_setting_far_from_any_name_gets_the_list() -> None:
 def test_what_is_no_url_is_refused_by_name(value: str) -> None:
     with pytest.raises(BadSetting, match=r"^MLOPS_LAKE_URI is .* which is no URL"):
         Settings.from_environment({"MLOPS_LAKE_URI": value})
+
+
+@pytest.mark.parametrize("value", ["sqlite:///ledger.db", "sqlite://", "sqlite:ledger.db"])
+def test_a_database_in_the_working_directory_is_refused(value: str) -> None:
+    with pytest.raises(BadSetting, match=r"^MLOPS_LEDGER_URL is 'sqlite:.*(absolute path, sqlite:////folder/file\.db|no URL)"):
+        Settings.from_environment({"MLOPS_LEDGER_URL": value})
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:

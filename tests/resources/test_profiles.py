@@ -1,0 +1,85 @@
+"""Two profiles fill one record: the same places by default, and what a setting names reaches whoever needs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resources.clock import DataClock, WallClock
+from resources.lake import DeltaLake
+from resources.profiles import Resources, select
+from resources.serving.controller import LocalServing
+from resources.settings import Settings
+
+# Dagster asks a resource that has no field for its fields by pydantic's old name.
+pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is deprecated")
+
+URLS = {
+    "lake_uri": "s3://lake/tables",
+    "ledger_url": "postgresql+psycopg://mlops@ledger/mlops",
+    "features_url": "postgresql+psycopg://mlops@features/feast",
+    "tracking_uri": "http://tracking:5000",
+    "artifacts_uri": "s3://artifacts",
+}
+
+
+def places(found: Resources) -> dict[str, str]:
+    assert isinstance(found.lake, DeltaLake)
+    return {
+        "lake_uri": found.lake.root,
+        "ledger_url": found.registry.ledger_url,
+        "features_url": found.feature_store.registry_url,
+        "tracking_uri": found.tracking.uri,
+        "artifacts_uri": found.tracking.artifacts,
+    }
+
+
+@pytest.mark.parametrize("environment", ["embedded", "production"])
+def test_each_setting_reaches_the_resource_that_it_names(tmp_path: Path, environment: str) -> None:
+    settings = Settings.from_environment(
+        {"MLOPS_ENVIRONMENT": environment, "MLOPS_HOME": str(tmp_path)} | {f"MLOPS_{name.upper()}": url for name, url in URLS.items()}
+    )
+    found = select(settings, project="acme")
+    assert places(found) == URLS
+    assert isinstance(found.serving, LocalServing)
+    assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], found.registry.releases_root)
+    assert found.feature_store.lake is found.lake or found.feature_store.lake == found.lake
+
+
+def test_without_settings_everything_lies_in_the_home(tmp_path: Path) -> None:
+    found = select(Settings.from_environment({"MLOPS_HOME": str(tmp_path)}), project="acme")
+    named = [place for place in places(found).values() if place]
+    assert len(named) == 4
+    assert [place for place in named if str(tmp_path) not in place] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_clock_is_the_datas_when_embedded_and_the_walls_in_production(tmp_path: Path) -> None:
+    home = {"MLOPS_HOME": str(tmp_path)}
+    made = [select(Settings.from_environment(home | {"MLOPS_ENVIRONMENT": name}), project="acme") for name in ("embedded", "production")]
+    assert [type(one.clock) for one in made] == [DataClock, WallClock]
+
+
+def test_the_feature_store_reads_the_lake_with_the_lakes_own_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        DeltaLake, "__init__", lambda self, **said: super(DeltaLake, self).__init__(**said, storage_options={"timeout": "9s"})
+    )
+    found = select(Settings.from_environment({"MLOPS_HOME": str(tmp_path)}), project="acme")
+    assert found.feature_store.storage_options == {"timeout": "9s"}
+
+
+def test_production_loads_with_no_secret_set(tmp_path: Path) -> None:
+    environment = {"MLOPS_ENVIRONMENT": "production", "MLOPS_HOME": str(tmp_path / "home")} | {
+        f"MLOPS_{name.upper()}": url for name, url in URLS.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "import mlops_assets.definitions"],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "home").exists()
