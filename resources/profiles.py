@@ -11,6 +11,7 @@ from resources.lake import DeltaLake, Lake
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.controller import LocalServing, Serving
+from resources.serving.lock import serving_lock
 from resources.settings import Environment, Settings
 from resources.tracking import Tracking
 
@@ -69,7 +70,11 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
         ),
         registry=registry,
         serving=LocalServing(
-            home=str(home / "serving"), ledger_url=registry.ledger_url, releases_root=registry.releases_root, keep=settings.service
+            home=str(home / "serving"),
+            ledger_url=registry.ledger_url,
+            releases_root=registry.releases_root,
+            keep=settings.service,
+            lock=str(serving_lock()),
         ),
         reports=Reports(root=str(home / "reports")),
     )

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from resources import profiles
 from resources.clock import DataClock, WallClock
 from resources.lake import DeltaLake
 from resources.profiles import Resources, select
@@ -44,7 +46,6 @@ def test_each_setting_reaches_the_resource_that_it_names(tmp_path: Path, environ
     assert places(found) == URLS
     assert isinstance(found.serving, LocalServing)
     assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], found.registry.releases_root)
-    assert found.feature_store.lake is found.lake or found.feature_store.lake == found.lake
 
 
 def test_without_settings_everything_lies_in_the_home(tmp_path: Path) -> None:
@@ -62,9 +63,7 @@ def test_the_clock_is_the_datas_when_embedded_and_the_walls_in_production(tmp_pa
 
 
 def test_the_feature_store_reads_the_lake_with_the_lakes_own_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        DeltaLake, "__init__", lambda self, **said: super(DeltaLake, self).__init__(**said, storage_options={"timeout": "9s"})
-    )
+    monkeypatch.setattr(profiles, "DeltaLake", partial(DeltaLake, storage_options={"timeout": "9s"}))
     found = select(Settings.from_environment({"MLOPS_HOME": str(tmp_path)}), project="acme")
     assert found.feature_store.storage_options == {"timeout": "9s"}
 
