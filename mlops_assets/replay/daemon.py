@@ -5,7 +5,6 @@ Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns 
 
 import contextlib
 import logging
-import unittest.mock
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import dagster as dg
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
@@ -28,6 +25,7 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from mlops_assets.lifecycle.evaluation import GATE
+from mlops_assets.replay.storage import kept_open
 from resources.errors import PlatformError
 
 IN_PROCESS: Final[Mapping[str, Any]] = {
@@ -150,21 +148,6 @@ def _drain(ticks: Iterator[object]) -> None:
 
 
 @contextlib.contextmanager
-def _revisions_read_once() -> Iterator[None]:
-    """Alembic reads its folder of revisions whenever an instance is opened, several times a tick; they stay the same while we run."""
-    read, kept = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
-
-    def once(config: Config) -> ScriptDirectory:
-        place = config.get_main_option("script_location")
-        if place not in kept:
-            kept[place] = read(config)
-        return kept[place]
-
-    with unittest.mock.patch.object(ScriptDirectory, "from_config", once):
-        yield
-
-
-@contextlib.contextmanager
 def opened(home: Path, *, module: str, made: Made | None = None) -> Iterator[Daemon]:
     """A daemon on the instance in ``home`` for the code location ``module``; ``made`` hears of each asset as it is materialized.
 
@@ -175,7 +158,7 @@ def opened(home: Path, *, module: str, made: Made | None = None) -> Iterator[Dae
     loadable = LoadableTargetOrigin(module_name=module, working_directory=str(Path.cwd()))
     target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
     with (
-        _revisions_read_once(),
+        kept_open(),
         dg.DagsterInstance.from_ref(ref) as instance,
         create_test_daemon_workspace_context(target, instance) as workspace,
     ):
