@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from mlops_assets import jobs
+from mlops_assets import (
+    greedy,  # noqa: F401  # pyright: ignore[reportUnusedImport]  importing greedy is its check
+    jobs,
+)
 from mlops_assets.lifecycle import arrival, deployment, evaluation, features, ingestion, monitoring, prediction, release, training
 from mlops_assets.lifecycle.assets import IO_MANAGER
 from mlops_assets.lifecycle.io import LakeIOManager

@@ -14,12 +14,13 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from mlops_assets import greedy  # noqa: F401  # pyright: ignore[reportUnusedImport]  importing greedy is its check
 from mlops_assets.specs import Catalogue
 from resources.errors import PlatformError
 from resources.profiles import select
 from resources.settings import Settings, be_quiet, hold_service
 
-INSTANCE: Final = Path(__file__).resolve().parents[2] / "deploy" / "embedded" / "dagster.yaml"
+INSTANCE: Final = Path(__file__).with_name("dagster.yaml")
 
 
 class FolderHeld(PlatformError):
