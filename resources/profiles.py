@@ -51,6 +51,7 @@ def select(settings: Settings, *, project: str) -> Resources:
 def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
     """What a setting names, else its place in the home."""
     home = settings.home
+    _, mlflow_port, _, reports_port = settings.ui_ports
     lake = DeltaLake(root=settings.lake_uri or str(home / "lake"))
     registry = Registry(ledger_url=settings.ledger_url or f"sqlite:///{home / 'ledger.db'}", releases_root=str(home / "releases"))
     return Resources(
@@ -67,6 +68,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
         tracking=Tracking(
             uri=settings.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
             artifacts=settings.artifacts_uri or str(home / "mlflow" / "artifacts"),
+            ui=f"http://127.0.0.1:{mlflow_port}",
         ),
         registry=registry,
         serving=LocalServing(
@@ -76,5 +78,5 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
             keep=settings.service,
             lock=str(serving_lock()),
         ),
-        reports=Reports(root=str(home / "reports")),
+        reports=Reports(root=str(home / "reports"), ui=f"http://127.0.0.1:{reports_port}"),
     )

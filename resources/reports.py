@@ -6,13 +6,18 @@ import dagster as dg
 
 
 class Reports(dg.ConfigurableResource):
-    """A folder with one sub-folder a model and one page a month."""
+    """A folder with one sub-folder a model and one page a month; ``ui`` is the address that links point to."""
 
     root: str
+    ui: str = "http://127.0.0.1:8800"
 
     def page(self, model: str, month: str) -> Path:
         """Where the report of a model and month lies."""
         return Path(self.root) / model / f"{month}.html"
+
+    def link(self, model: str, month: str) -> str:
+        """The page's address while `make ui` runs: a browser opens no file from a page that came by HTTP."""
+        return f"{self.ui}/{model}/{month}.html"
 
     @property
     def index(self) -> Path:

@@ -58,6 +58,8 @@ class Settings:
     tracking_uri: str | None = None
     artifacts_uri: str | None = None
     service: Service = "detached"
+    ui_ports: tuple[int, int, int, int] = (3000, 5000, 8888, 8800)
+    """Of Dagster, MLflow, Feast and the reports."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -76,6 +78,7 @@ class Settings:
             environment=_one_of(Environment, "environment", given.pop("environment", "embedded")),
             home=Path(given.pop("home", HOME)).expanduser().absolute(),
             service=_one_of(Service, "service", given.pop("service", "detached")),
+            ui_ports=_ports(given.pop("ui_ports")) if "ui_ports" in given else cls.ui_ports,
             **{field: _url(PREFIX + field.upper(), value) for field, value in given.items()},
         )
 
@@ -106,6 +109,16 @@ def _one_of(choices: object, field: str, value: str) -> Any:
     if value not in known:
         raise BadSetting(PREFIX + field.upper(), f"is {value!r}, which is no {field}", _suggest(value, known))
     return value
+
+
+def _ports(value: str) -> Any:
+    ports = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
+    if len(ports) != len(Settings.ui_ports) or len(set(ports)) != len(ports) or not all(0 < port < 2**16 for port in ports):
+        default = ",".join(str(port) for port in Settings.ui_ports)
+        raise BadSetting(
+            PREFIX + "UI_PORTS", f"is {value!r}, which is not four ports", f"Name those of Dagster, MLflow, Feast, reports: {default}."
+        )
+    return tuple(ports)
 
 
 def _url(name: str, value: str) -> str:

@@ -1,6 +1,7 @@
 """What every asset is given: key, owner, group, kinds, tags, description, io manager and contract check; and how a frame becomes a result."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import dagster as dg
@@ -8,7 +9,7 @@ import polars as pl
 
 from mlops_assets.keys import group
 from mlops_assets.lifecycle.checks import Contract, check_spec, checked
-from mlops_assets.table import Level
+from mlops_assets.table import ALWAYS, DTYPES, Level
 
 IO_MANAGER: Final = "lake_io"
 MERGE_KEY: Final = "mlops/merge_key"
@@ -72,13 +73,18 @@ def result(
     yield from checks
 
 
+def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Four significant digits, for an asset page; the table and MLflow keep all."""
+    return {name: float(f"{value:.4g}") for name, value in metrics.items()}
+
+
 def column_schema(contract: Contract) -> dg.TableSchema:
     """The table schema that the asset page shows."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name,
-                str(col.dtype),
+                "UTC instant" if col.dtype == DTYPES[datetime] else str(col.dtype),
                 description=_described(col.doc, col.unit, col.available),
                 constraints=dg.TableColumnConstraints(nullable=col.nullable, unique=col.unique),
             )
@@ -88,4 +94,6 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def _described(doc: str, unit: str | None, available: str) -> str:
-    return " · ".join(part for part in (doc, f"in {unit}" if unit else "", f"known from {available}") if part)
+    return " · ".join(
+        part for part in (doc, f"in {unit}" if unit else "", "always known" if available == ALWAYS else f"known from {available}") if part
+    )

@@ -7,12 +7,12 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import Result, described, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, month_of, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
-from resources.monitors.plots import bars_svg, calibration_svg, markdown
+from resources.monitors.plots import bars_markdown, bars_svg, calibration_svg, markdown
 from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.serving.scoring import score
@@ -108,12 +108,17 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
         rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
         metrics, results = judge(spec, rows, registry.load(live) if live and live.content_hash != candidate.content_hash else None)
-        plots = pictures(spec, rows, candidate)
+        drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
-            describe(run, metrics, plots)
-        shown = {name: dg.MetadataValue.md(markdown(svg, alt=name)) for name, svg in plots.items()}
+            describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})
+        shown = {name: dg.MetadataValue.md(text) for name, (_, text) in drawn.items()}
+        link = dg.MetadataValue.url(tracking.ui_url(run))
         yield from result(
-            asset_key, evaluation_rows(metrics, results), contract, {**headline(metrics), **shown}, checks=[gate_result(asset_key, results)]
+            asset_key,
+            evaluation_rows(metrics, results),
+            contract,
+            {**rounded(headline(metrics)), "mlflow_run": link, **shown},
+            checks=[gate_result(asset_key, results)],
         )
 
     return holdout
@@ -129,8 +134,8 @@ def gate_result(asset_key: dg.AssetKey, results: "Sequence[GateResult]") -> dg.A
     )
 
 
-def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, str]:
-    """Calibration and importance on the held-out rows, as SVG."""
+def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str, tuple[str, str]]:
+    """Calibration and importance on the held-out rows: as SVG for MLflow, as markdown for the asset page, which shows less at once."""
     from resources.monitors.importance import permutation_importance
     from resources.monitors.metrics import calibration
 
@@ -140,9 +145,11 @@ def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str,
         return score(release.signature["entry"], dict(release.parts), frame, features)
 
     importance = permutation_importance(scorer, rows, features=features, task=spec.task, seed=spec.seed)
+    curve = calibration_svg(calibration(rows), title=f"{spec.name}: calibration on held-out days")
+    title = f"Loss of {MAIN[spec.task]} when a feature is shuffled"
     return {
-        "calibration": calibration_svg(calibration(rows), title=f"{spec.name}: calibration on held-out days"),
-        "importance": bars_svg(importance, title=f"Loss of {MAIN[spec.task]} when a feature is shuffled", most=10),
+        "calibration": (curve, markdown(curve, alt="calibration")),
+        "importance": (bars_svg(importance, title=title, most=20), bars_markdown(importance, title=title)),
     }
 
 

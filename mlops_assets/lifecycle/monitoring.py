@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, described, history, month_of, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, ROW_ID, labels
 from mlops_assets.lifecycle.tables import Monitored
@@ -20,6 +20,7 @@ from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.scoring import score
+from resources.tracking import Tracking
 
 if TYPE_CHECKING:
     from resources.monitors.drift import Drift
@@ -101,6 +102,7 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
         registry: Registry,
         clock: Clock,
         reports: Reports,
+        tracking: Tracking,
     ) -> Result:
         month, answers = context.partition_key, predicted.collect()
         release = registry.releases().load(spec.name, answers.filter(pl.col(EXAMPLE_MONTH) == month)["content_hash"][0])
@@ -108,7 +110,10 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
         found = judge(spec, answers, training, labels(spec, source.collect(), until=clock.now()), release, month=month)
         page = reports.page(spec.name, month)
         write(spec, found, training, page, title=f"{spec.name} {month}")
-        yield from result(asset_key, found.rows, contract, metadata(spec, found, page.as_uri()))
+        links = {"report": reports.link(spec.name, month), "mlflow_run": tracking.ui_url(release.record["provenance"]["mlflow_run_id"])}
+        yield from result(
+            asset_key, found.rows, contract, {**{name: dg.MetadataValue.url(link) for name, link in links.items()}, **metadata(found)}
+        )
 
     return verdicts
 
@@ -135,7 +140,7 @@ def write(spec: ModelSpec, found: Judgement, training: pl.DataFrame, page: Any, 
     )
 
 
-def metadata(spec: ModelSpec, found: Judgement, report: str) -> dict[str, Any]:
+def metadata(found: Judgement) -> dict[str, Any]:
     """What the asset page shows of a month."""
     overall = found.metrics.filter((pl.col("slice_by") == "all") & pl.col("value").is_not_null())
     return {
@@ -144,10 +149,9 @@ def metadata(spec: ModelSpec, found: Judgement, report: str) -> dict[str, Any]:
         "drift_alarms": found.inputs.alarms,
         "performance": found.realised.verdict,
         "performance_sentence": found.realised.sentence,
-        "report": dg.MetadataValue.url(report),
         "predictions": found.labelled.height,
         "labelled": found.labelled.filter(pl.col("label_state") == "mature").height,
-        **dict(overall.select("metric", "value").iter_rows()),
+        **rounded(dict(overall.select("metric", "value").iter_rows())),
         "drift_by_column": dg.MetadataValue.md(
             bars_markdown(_effects(found.inputs), title="Most drifted columns", alarms=_alarmed(found.inputs))
         ),

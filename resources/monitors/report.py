@@ -181,7 +181,7 @@ def _note(
 def _index_row(row: IndexRow) -> str:
     cells = [html.escape(text) for text in (row.month, row.model, row.verdict, row.detail)]
     link = f"<a href='{html.escape(quote(row.link), quote=True)}'>open</a>" if row.link else "none"
-    kind = "good" if row.verdict == "ok" else "bad" if row.verdict in {"drift", "fell"} else "open"
+    kind = "good" if row.verdict == "ok" else "bad" if any(word in row.verdict for word in ("drift", "fell")) else "open"
     return f"<tr><td>{cells[0]}</td><td>{cells[1]}</td><td class={kind}>{cells[2]}</td><td>{cells[3]}</td><td>{link}</td></tr>"
 
 
@@ -193,6 +193,7 @@ _PAGE: Final = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #8884; vertical-align: top }}
+td:first-child {{ white-space: nowrap }}
 .good {{ color: seagreen }} .bad {{ color: crimson; font-weight: 600 }} .open {{ color: gray }}
 </style></head><body><h1>{title}</h1>
 <table><thead><tr>{head}</tr></thead><tbody>
