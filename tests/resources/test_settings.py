@@ -76,7 +76,7 @@ def test_an_unknown_setting_is_refused_with_the_closest_name() -> None:
 
 
 def test_an_unknown_setting_far_from_any_name_gets_the_list() -> None:
-    with pytest.raises(UnknownSetting, match=r"Known are MLOPS_ARTIFACTS_URI, .*MLOPS_TRACKING_URI\."):
+    with pytest.raises(UnknownSetting, match=r"Known are MLOPS_ARTIFACTS_URI, .*MLOPS_UI_PORTS\."):
         Settings.from_environment({"MLOPS_X": "1"})
 
 
