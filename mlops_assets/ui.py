@@ -1,48 +1,146 @@
-"""``python -m mlops_assets.ui``: Dagster's UI with its daemon, MLflow's and Feast's on the same home, until Ctrl-C ends all three."""
+"""``python -m mlops_assets.ui``: the UIs of Dagster, MLflow and Feast and the reports, all of one home, until Ctrl-C ends them."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from resources.errors import PlatformError
 from resources.settings import Settings, child_environment
 
 HOST: Final = "127.0.0.1"
-PORTS: Final = {"dagster": "3000", "mlflow": "5000", "feast": "8888"}
+SHOWN: Final = ("dagster/dagster.yaml", "mlflow/mlflow.db", "features/feature_store.yaml", "reports/index.html")
+"""What a replay leaves in its home for each of the UIs."""
+
+PATIENCE: Final = 120
+GRACE: Final = 20
 
 
-def commands(home: Path) -> dict[str, list[str]]:
-    """The command of each UI."""
-    store = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+class NothingToShow(PlatformError):
+    """A home without a result."""
+
+    def __init__(self, home: Path, missing: list[str]) -> None:
+        super().__init__(
+            f"{home} holds no whole result to look at: {', '.join(missing)} is missing. Type `make demo` first, or set MLOPS_HOME."
+        )
+
+
+class PortTaken(PlatformError):
+    """Somebody else listens where a UI would."""
+
+    def __init__(self, name: str, port: int, ports: Mapping[str, int]) -> None:
+        others = ",".join(str(one + 1) for one in ports.values())
+        super().__init__(
+            f"Port {port}, where {name} would answer, is taken, so nothing was started. "
+            f"End what listens there, or choose other ports: MLOPS_UI_PORTS={others} make ui"
+        )
+
+
+class UiEnded(PlatformError):
+    """A UI that ended by itself."""
+
+    def __init__(self, name: str, code: int | None, log: Path) -> None:
+        what = "does not answer" if code is None else f"ended with exit status {code}"
+        super().__init__(f"{name} {what}, so the others were stopped too. {log} says why.")
+
+
+def commands(home: Path, ports: Mapping[str, int]) -> dict[str, list[str]]:
+    """The command of each UI. Dagster finds the project by the ``workspace.yaml`` or ``pyproject.toml`` of the working directory."""
+    store, scripts = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", Path(sys.executable).parent
+    at = {name: ["--host", HOST, "--port", str(port)] for name, port in ports.items()}
     return {
-        "dagster": ["dagster", "dev", "-w", "workspace.yaml", "-h", HOST, "-p", PORTS["dagster"]],
-        "mlflow": ["mlflow", "server", "--backend-store-uri", store, "--host", HOST, "--port", PORTS["mlflow"], "--workers", "1"],
-        "feast": ["feast", "-c", str(home / "features"), "ui", "--host", HOST, "--port", PORTS["feast"]],
+        "dagster": [str(scripts / "dagster"), "dev", *at["dagster"]],
+        "mlflow": [str(scripts / "mlflow"), "server", "--backend-store-uri", store, "--workers", "1", *at["mlflow"]],
+        "feast": [str(scripts / "feast"), "-c", str(home / "features"), "ui", *at["feast"]],
+        "reports": [sys.executable, "-m", "http.server", str(ports["reports"]), "--bind", HOST, "--directory", str(home / "reports")],
     }
 
 
 def main() -> int:
-    """Run the UIs; 1 with one clear sentence when there is nothing to show."""
-    home = Settings.from_environment().home
-    if not (home / "dagster").is_dir():
-        print(f"{home} holds no result to look at. Type `make demo` first.", file=sys.stderr)
+    """Run the UIs; 1 with one clear sentence when there is nothing to show, a port is taken or one of them ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = Settings.from_environment()
+    try:
+        _serve(settings.home, dict(zip(("dagster", "mlflow", "feast", "reports"), settings.ui_ports, strict=True)))
+    except KeyboardInterrupt:
+        print("\nstopped", flush=True)
+    except PlatformError as error:
+        print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _serve(home: Path, ports: Mapping[str, int]) -> None:
+    missing = [name for name in SHOWN if not (home / name).exists()]
+    if missing:
+        raise NothingToShow(home, missing)
+    for name, port in ports.items():
+        if _listens(port):
+            raise PortTaken(name, port, ports)
     environment = child_environment(
         DAGSTER_HOME=str(home / "dagster"), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_ENABLE_AI_GATEWAY="false"
     )
-    scripts = Path(sys.executable).parent
-    started = [subprocess.Popen([str(scripts / name), *rest], env=environment) for name, *rest in commands(home).values()]  # noqa: S603  our own commands
-    print("\n".join(f"{name:<8} http://{HOST}:{port}" for name, port in PORTS.items()), flush=True)
+    logs = home / "ui"
+    logs.mkdir(exist_ok=True)
+    started: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        started[0].wait()
-    except KeyboardInterrupt:
-        print("stopping", flush=True)
+        for name, command in commands(home, ports).items():
+            with (logs / f"{name}.log").open("wb") as log:
+                started[name] = subprocess.Popen(  # noqa: S603  our own commands
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+        print(f"opening the result in {home}; logs in {logs}", flush=True)
+        for name, port in ports.items():
+            _wait(name, port, started, logs)
+            print(f"{name:<8} http://{HOST}:{port}", flush=True)
+        print("Ctrl-C stops them", flush=True)
+        while True:
+            _raise_ended(started, logs)
+            time.sleep(1)
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
-    return 0
+        _stop(started)
+
+
+def _wait(name: str, port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while not _listens(port):
+        _raise_ended(started, logs)
+        if time.monotonic() > until:
+            raise UiEnded(name, None, logs / f"{name}.log")
+        time.sleep(0.2)
+
+
+def _raise_ended(started: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    for name, process in started.items():
+        if process.poll() is not None:
+            raise UiEnded(name, process.returncode, logs / f"{name}.log")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _stop(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """End each UI with all its children: asked first, then by force. Each leads a process group of its own, which Ctrl-C does not reach."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        for process in started.values():
+            try:
+                os.killpg(process.pid, how)
+            except ProcessLookupError:
+                continue
+        if how is signal.SIGTERM:
+            for process in started.values():
+                try:
+                    process.wait(GRACE)
+                except subprocess.TimeoutExpired:
+                    continue
 
 
 if __name__ == "__main__":
