@@ -8,11 +8,13 @@ from mlops_assets import (
     greedy,  # noqa: F401  # pyright: ignore[reportUnusedImport]  importing greedy is its check
     jobs,
 )
+from mlops_assets.keys import address
 from mlops_assets.lifecycle import arrival, deployment, evaluation, features, ingestion, monitoring, prediction, release, training
 from mlops_assets.lifecycle.assets import IO_MANAGER
 from mlops_assets.lifecycle.io import LakeIOManager
 from mlops_assets.partitions import calendar_of, months_of
 from mlops_assets.specs import Catalogue, ModelSpec
+from resources.lake import Lake
 from resources.profiles import Resources, select
 from resources.settings import Settings
 from sensors.deploy_on_release import deploy_on_release
@@ -28,7 +30,7 @@ def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Map
     """
     resources = select(settings or Settings.from_environment(), project=catalogue.project)
     return dg.Definitions(
-        assets=list(_assets(catalogue)),
+        assets=[_placed(one, resources.lake) for one in _assets(catalogue)],
         jobs=[arrival.arrival(catalogue), *jobs.jobs(catalogue)],
         sensors=[
             ingest_on_new_file(catalogue),
@@ -47,6 +49,11 @@ def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Map
 def named(resources: Resources) -> dict[str, object]:
     """The record's fields by name, and the io manager over its lake."""
     return {**{name: getattr(resources, name) for name in resources.__dataclass_fields__}, IO_MANAGER: LakeIOManager(lake=resources.lake)}
+
+
+def _placed(asset: dg.AssetsDefinition, lake: Lake) -> dg.AssetsDefinition:
+    """The asset with its address in the lake, which the asset page shows."""
+    return asset.map_asset_specs(lambda spec: spec.merge_attributes(metadata={"dagster/uri": lake.uri(address(spec.key))}))
 
 
 def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
