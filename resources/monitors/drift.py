@@ -53,7 +53,6 @@ class ColumnDrift:
     column: str
     alarms: int
     effect: float | None
-    first: date | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,45 +63,53 @@ class Drift:
     alarms: int
     judged: int
     columns: tuple[ColumnDrift, ...]
-    sentence: str
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        if not self.judged:
+            return f"Not enough history to judge: a day needs {MIN_ROWS} rows and {MIN_HISTORY} earlier days of its kind."
+        if not self.alarms:
+            return f"No drift in {self.judged:,} column-days."
+        moved = [f"{one.column} ({one.alarms})" for one in self.columns if one.alarms]
+        more = f" and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
+        return f"Drift in {self.alarms:,} of {self.judged:,} column-days: {', '.join(moved[:NAMED])}{more}."
 
 
-def drift(profiles: pl.DataFrame, *, reference: Reference, since: date | None = None) -> pl.DataFrame:
-    """The rows of ``profiles`` (form PROFILE, history first) with their verdicts, in the form MONITOR, from ``since`` on.
-
-    Rows of another reference are not comparable and are left out: history begins again with new bins.
-    """
-    mine = profiles.filter(pl.col("reference") == reference.id).unique(["day", "column"], keep="last", maintain_order=True).sort("day")
-    if mine.is_empty():
-        return pl.DataFrame(schema=dict(MONITOR))
-    start: date = mine["day"].min()  # pyright: ignore[reportAssignmentType]  # the day column is a Date and not empty
-    at = (mine["day"] - start).dt.total_days().to_numpy()
-    names = {name: place for place, name in enumerate(reference.columns)}
-    which = mine["column"].replace_strict(names, return_dtype=pl.Int64).to_numpy()
-    grid = _Grid.of(mine, reference, at=at, which=which)
-    found = _judge(grid)
+def drift(profiles: pl.DataFrame, *, reference: Reference, since: date) -> pl.DataFrame:
+    """The ``daily_profile`` of days with their verdicts, in the form MONITOR, from ``since`` on; what comes before is history."""
+    columns = list(reference.columns.values())
+    start: date = profiles["day"].min()  # pyright: ignore[reportAssignmentType]  # the day column is a Date and not empty
+    at = (profiles["day"] - start).dt.total_days().to_numpy()
+    which = profiles["column"].replace_strict(list(reference.columns), range(len(columns)), return_dtype=pl.Int64).to_numpy()
+    shape = int(at.max()) + 1, len(columns)
+    rows, nulls, counts = np.zeros(shape), np.zeros(shape), np.zeros((*shape, max(len(one.counts) for one in columns)))
+    rows[at, which], nulls[at, which] = profiles["rows"].to_numpy(), profiles["nulls"].to_numpy()
+    training = np.zeros(counts.shape[1:])
+    for place, one in enumerate(columns):
+        training[place, : len(one.counts)] = one.counts
+        mine = which == place
+        counts[at[mine], place, : len(one.counts)] = profiles.filter(pl.Series(mine))["counts"].list.to_array(len(one.counts)).to_numpy()
+    grid = _Grid(rows=rows, nulls=nulls, counts=counts, numeric=np.array([one.numeric for one in columns]))
+    numbers, verdict = _judge(grid, training)
     return (
-        mine.with_columns(pl.Series(name, values[at, which]).fill_nan(None) for name, values in found.numbers.items())
-        .with_columns(pl.Series("verdict", found.verdict[at, which]), evidence=pl.lit(None, dtype=pl.Float64))
-        .filter(pl.col("day") >= (since or start))
+        profiles.with_columns(pl.Series(name, values[at, which]).fill_nan(None) for name, values in numbers.items())
+        .with_columns(pl.Series("verdict", verdict[at, which]), evidence=pl.lit(None, dtype=pl.Float64))
+        .filter(pl.col("day") >= since)
         .select(pl.col(name).cast(dtype) for name, dtype in MONITOR.items())
     )
 
 
 def summary(monitor: pl.DataFrame) -> Drift:
     """What a stretch of MONITOR rows says: alarmed column-days, and the columns, most drifted first (days in alarm, then effect)."""
-    inputs = monitor.filter(pl.col("verdict").is_in(["ok", "drift", "not enough history"]))
-    grouped = inputs.group_by("column", maintain_order=True).agg(
-        alarms=(pl.col("verdict") == "drift").sum().cast(pl.Int64),
-        effect=pl.max_horizontal("effect", "null_effect").mean(),
-        first=pl.col("day").filter(pl.col("verdict") == "drift").min(),
+    grouped = monitor.group_by("column", maintain_order=True).agg(
+        alarms=(pl.col("verdict") == "drift").sum().cast(pl.Int64), effect=pl.max_horizontal("effect", "null_effect").mean()
     )
     ordered = grouped.sort(["alarms", "effect", "column"], descending=[True, True, False], nulls_last=True)
-    columns = tuple(ColumnDrift(**row) for row in ordered.iter_rows(named=True))
-    judged = inputs.filter(pl.col("verdict") != "not enough history").height
-    alarms = sum(column.alarms for column in columns)
+    judged, alarms = monitor.filter(pl.col("verdict") != "not enough history").height, int(grouped["alarms"].sum())
     verdict: Verdict = "drift" if alarms else "ok" if judged else "not enough history"
-    return Drift(verdict=verdict, alarms=alarms, judged=judged, columns=columns, sentence=_sentence(columns, alarms=alarms, judged=judged))
+    columns = tuple(ColumnDrift(**row) for row in ordered.iter_rows(named=True))
+    return Drift(verdict=verdict, alarms=alarms, judged=judged, columns=columns)
 
 
 def robust_z(now: Floats, history: Floats) -> Floats:
@@ -121,38 +128,15 @@ class _Grid:
     nulls: Floats
     counts: Floats
     numeric: Bools
-    training: Floats
-
-    @classmethod
-    def of(cls, profiles: pl.DataFrame, reference: Reference, *, at: npt.NDArray[np.int64], which: npt.NDArray[np.int64]) -> _Grid:
-        columns = list(reference.columns.values())
-        width = max(column.size for column in columns)
-        shape = (int(at.max()) + 1, len(columns))
-        rows, nulls, counts = np.zeros(shape), np.zeros(shape), np.zeros((*shape, width))
-        rows[at, which], nulls[at, which] = profiles["rows"].to_numpy(), profiles["nulls"].to_numpy()
-        lengths = profiles["counts"].list.len().cast(pl.Int64).to_numpy()
-        line = np.repeat(np.arange(len(lengths)), lengths)
-        inside = np.arange(len(line)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        counts[at[line], which[line], inside] = profiles["counts"].explode().to_numpy()
-        training = np.array([[*column.counts, *([0] * (width - column.size))] for column in columns], dtype=np.float64)
-        return cls(
-            rows=rows, nulls=nulls, counts=counts, numeric=np.array([column.kind == "number" for column in columns]), training=training
-        )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Judged:
-    numbers: Mapping[str, Floats]
-    verdict: npt.NDArray[np.object_]
-
-
-def _judge(grid: _Grid) -> _Judged:
+def _judge(grid: _Grid, training: Floats) -> tuple[Mapping[str, Floats], npt.NDArray[np.object_]]:
     shape = grid.rows.shape
     numbers = {name: np.full(shape, np.nan) for name in ("effect", "z", "null_effect", "null_z", "from_training")}
     usable = grid.rows >= MIN_ROWS
     verdict = np.full(shape, "not enough history", dtype=object)
     for day in range(shape[0]):
-        numbers["from_training"][day] = np.where(usable[day], _effect(grid.counts[day], grid.training, grid.numeric), np.nan)
+        numbers["from_training"][day] = np.where(usable[day], _effect(grid.counts[day], training, grid.numeric), np.nan)
         numbers["effect"][day], numbers["null_effect"][day] = _against_weekdays(grid, day, usable)
         known, alarm = np.zeros(shape[1], dtype=bool), np.zeros(shape[1], dtype=bool)
         for effect, z in (("effect", "z"), ("null_effect", "null_z")):
@@ -165,7 +149,7 @@ def _judge(grid: _Grid) -> _Judged:
         verdict[day, known] = "ok"
         verdict[day, alarm] = "drift"
         usable[day] &= ~alarm
-    return _Judged(numbers=numbers, verdict=verdict)
+    return numbers, verdict
 
 
 def _beyond(now: Floats, history: Floats) -> Bools:
@@ -202,13 +186,3 @@ def _median(values: Floats) -> Floats:
     count: npt.NDArray[np.int64] = (~np.isnan(values)).sum(axis=0)
     column: npt.NDArray[np.int64] = np.arange(len(count))
     return 0.5 * (ordered[(count - 1) // 2, column] + ordered[count // 2, column])
-
-
-def _sentence(columns: tuple[ColumnDrift, ...], *, alarms: int, judged: int) -> str:
-    if not judged:
-        return f"Not enough history to judge: a day needs {MIN_ROWS} rows and {MIN_HISTORY} earlier days of its kind."
-    if not alarms:
-        return f"No drift in {judged:,} column-days."
-    moved = [f"{column.column} ({column.alarms})" for column in columns if column.alarms]
-    more = f" and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
-    return f"Drift in {alarms:,} of {judged:,} column-days: {', '.join(moved[:NAMED])}{more}."

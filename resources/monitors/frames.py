@@ -14,43 +14,25 @@ ALL: Final = "all"
 """Value of ``slice_by`` and ``slice`` in a row that speaks of every example."""
 
 EVALUATION: Final[Mapping[str, pl.DataType]] = {
-    "metric": pl.String(),
-    "slice_by": pl.String(),
-    "slice": pl.String(),
-    "value": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
+    **dict.fromkeys(("metric", "slice_by", "slice"), pl.String()),
+    **dict.fromkeys(("value", "low", "high"), pl.Float64()),
     "rows": pl.Int64(),
 }
-
 CALIBRATION: Final[Mapping[str, pl.DataType]] = {
-    "bin": pl.Int64(),
-    "rows": pl.Int64(),
-    "predicted": pl.Float64(),
-    "observed": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
+    **dict.fromkeys(("bin", "rows"), pl.Int64()),
+    **dict.fromkeys(("predicted", "observed", "low", "high"), pl.Float64()),
 }
-
 PROFILE: Final[Mapping[str, pl.DataType]] = {
     "day": pl.Date(),
     "column": pl.String(),
-    "rows": pl.Int64(),
-    "nulls": pl.Int64(),
-    "mean": pl.Float64(),
-    "sd": pl.Float64(),
+    **dict.fromkeys(("rows", "nulls"), pl.Int64()),
+    **dict.fromkeys(("mean", "sd"), pl.Float64()),
     "counts": pl.List(pl.Int64()),
     "reference": pl.String(),
 }
-
 MONITOR: Final[Mapping[str, pl.DataType]] = {
     **PROFILE,
-    "effect": pl.Float64(),
-    "z": pl.Float64(),
-    "null_effect": pl.Float64(),
-    "null_z": pl.Float64(),
-    "from_training": pl.Float64(),
-    "evidence": pl.Float64(),
+    **dict.fromkeys(("effect", "z", "null_effect", "null_z", "from_training", "evidence"), pl.Float64()),
     "verdict": pl.String(),
 }
 """A profile row with its verdict. ``evidence`` is the e-value of a ``performance`` row and null elsewhere."""

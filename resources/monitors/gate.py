@@ -7,7 +7,7 @@ paired difference says so, because the smallest real change of data moves every 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,10 +15,9 @@ import polars as pl
 
 from resources.errors import PlatformError
 from resources.monitors.frames import ALL, Task
-from resources.monitors.metrics import BETTER, LEVEL, NO_VALUE, Scored, day_weights, evidence, interval, largest, quantile_edges, scored
+from resources.monitors.metrics import BETTER, LEVEL, Scored, day_weights, evidence, interval, parts, scored
 
 AGAINST_LIVE: Final = "against live"
-_CALIBRATION_BINS: Final = 10
 
 
 class NoBetterSide(PlatformError):
@@ -50,9 +49,18 @@ class Difference:
     @property
     def worse(self) -> bool:
         """Whether the whole interval lies on the bad side of zero."""
-        if self.low is None or self.high is None:
-            return False
-        return self.high < 0 if BETTER[self.metric] == "higher" else self.low > 0
+        higher = BETTER[self.metric] == "higher"
+        return self.known and ((self.high or 0.0) < 0 if higher else (self.low or 0.0) > 0)
+
+    @property
+    def loss(self) -> float:
+        """By how much the candidate is worse."""
+        return (self.value or 0.0) * (-1 if BETTER[self.metric] == "higher" else 1)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} {self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}] against the live version" if self.known else self.metric
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +81,13 @@ def paired(*, task: Task, frame: pl.DataFrame, metric: str, seed: int) -> Differ
 
 def paired_slices(*, task: Task, frame: pl.DataFrame, metric: str, slices: Sequence[str], seed: int) -> tuple[Difference, ...]:
     """The same for each slice that has enough rows; intervals are widened for the number of slices looked at."""
-    candidate, live = _pair(frame, task=task)
-    parts = {
-        (column, value): (values == value).to_numpy()
-        for column in slices
-        for values in (frame[column].cast(pl.String).fill_null(NO_VALUE),)
-        for value in largest(values)
-    }
-    enough = {key: rows for key, rows in parts.items() if evidence(candidate.where(rows), task=task).enough()}
+    pair = _pair(frame, task=task)
+    found = [(column, value, tuple(one.where(rows) for one in pair)) for column, value, rows in parts(frame, slices)]
+    enough = [one for one in found if evidence(one[2][0], task=task).enough()]
     level = 1 - (1 - LEVEL) / max(1, len(enough))
     return tuple(
-        _difference(
-            (candidate.where(rows), live.where(rows)), task=task, metric=metric, seed=seed, level=level, slice_by=column, value=value
-        )
-        for (column, value), rows in enough.items()
+        replace(_difference(part, task=task, metric=metric, seed=seed, level=level), slice_by=column, slice=value)
+        for column, value, part in enough
     )
 
 
@@ -103,7 +104,7 @@ def gate(
     ``evaluation`` has the form EVALUATION. ``difference`` is null when nothing is live, and then there is nothing to be worse than.
     """
     overall = evaluation.filter(pl.col("slice_by") == ALL)
-    measured = {row["metric"]: row["value"] for row in overall.iter_rows(named=True)}
+    measured = dict(overall.select("metric", "value").iter_rows())
     results = [_bound(metric, measured.get(metric), floor, kind="floor") for metric, floor in floors.items()]
     results += [_bound(metric, measured.get(metric), ceiling, kind="ceiling") for metric, ceiling in ceilings.items()]
     results.append(_against_live(difference))
@@ -116,69 +117,49 @@ def passed(results: Iterable[GateResult]) -> bool:
     return bool(verdicts) and all(verdicts)
 
 
-def _pair(frame: pl.DataFrame, *, task: Task) -> tuple[Scored, Scored]:
+def _pair(frame: pl.DataFrame, *, task: Task) -> tuple[Scored, ...]:
     return scored(frame, task=task), scored(frame, task=task, prediction="live_prediction")
 
 
-def _difference(
-    pair: tuple[Scored, Scored], *, task: Task, metric: str, seed: int, level: float, slice_by: str = ALL, value: str = ALL
-) -> Difference:
+def _difference(pair: tuple[Scored, ...], *, task: Task, metric: str, seed: int, level: float) -> Difference:
     if metric not in BETTER:
         raise NoBetterSide(metric=metric)
-    days = pair[0].days
-    weights, once = day_weights(days, seed=seed), np.ones((1, days))
-    found = [evidence(part, task=task, edges=quantile_edges(part.prediction, _CALIBRATION_BINS)) for part in pair]
-    point, replicates = (found[0].value(metric, which) - found[1].value(metric, which) for which in (once, weights))
-    present = int((found[0].sums["rows"] > 0).sum())
-    middle, low, high = interval(point, replicates, days=present, level=level)
-    return Difference(metric=metric, value=middle, low=low, high=high, days=present, rows=found[0].rows, slice_by=slice_by, slice=value)
+    weights = day_weights(pair[0].days, seed=seed)
+    candidate, live = (evidence(part, task=task) for part in pair)
+    point, replicates = (candidate.value(metric, which) - live.value(metric, which) for which in (np.ones_like(weights[:1]), weights))
+    days = int((candidate.sums["rows"] > 0).sum())
+    value, low, high = interval(point, replicates, days=days, level=level)
+    return Difference(metric=metric, value=value, low=low, high=high, days=days, rows=candidate.rows)
 
 
 def _bound(metric: str, value: float | None, bound: float, *, kind: str) -> GateResult:
-    name = f"{metric} {kind}"
     if value is None or not np.isfinite(value):
+        value, holds = None, False
         said = f"{metric} was not measured, so its {kind} {bound:g} is not shown to be kept. Look at the evaluation's rows and classes."
-        return GateResult(name=name, passed=False, value=None, bound=bound, sentence=said)
-    holds = value >= bound if kind == "floor" else value <= bound
-    relation = {("floor", True): "reaches", ("floor", False): "is below", ("ceiling", True): "keeps to", ("ceiling", False): "is above"}
-    said = f"{metric} {value:.4g} {relation[kind, holds]} its {kind} {bound:g}."
-    return GateResult(name=name, passed=holds, value=value, bound=bound, sentence=said)
+    else:
+        holds = value >= bound if kind == "floor" else value <= bound
+        relation = {("floor", True): "reaches", ("floor", False): "is below", ("ceiling", True): "keeps to", ("ceiling", False): "is above"}
+        said = f"{metric} {value:.4g} {relation[kind, holds]} its {kind} {bound:g}."
+    return GateResult(name=f"{metric} {kind}", passed=holds, value=value, bound=bound, sentence=said)
 
 
-def _against_live(difference: Difference | None) -> GateResult:
-    if difference is None:
-        return GateResult(
-            name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence="Nothing is live, so there is nothing to compare with."
-        )
-    if not difference.known:
-        said = (
-            f"{difference.metric} of candidate and live version cannot be compared on {difference.rows:,} examples "
-            f"of {difference.days} days. Hold out more days, or judge by hand."
-        )
-        return GateResult(name=AGAINST_LIVE, passed=False, value=difference.value, bound=0.0, sentence=said)
-    verdict = "the candidate is worse" if difference.worse else "the candidate is not worse"
-    said = f"{_phrase(difference)} on {difference.rows:,} examples of {difference.days} days that neither was trained on: {verdict}."
-    return GateResult(name=AGAINST_LIVE, passed=not difference.worse, value=difference.value, bound=0.0, sentence=said)
+def _against_live(found: Difference | None) -> GateResult:
+    if found is None:
+        said = "Nothing is live, so there is nothing to compare with."
+        return GateResult(name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence=said)
+    rows = f"on {found.rows:,} examples of {found.days} days"
+    said = f"{found} {rows} that neither was trained on: the candidate is {'' if found.worse else 'not '}worse."
+    if not found.known:
+        said = f"{found.metric} of candidate and live version cannot be compared {rows}. Hold out more days, or judge by hand."
+    return GateResult(name=AGAINST_LIVE, passed=found.known and not found.worse, value=found.value, bound=0.0, sentence=said)
 
 
 def _slices(column: str, slices: Sequence[Difference]) -> GateResult:
-    mine = [item for item in slices if item.slice_by == column]
-    known = [item for item in mine if item.known and item.value is not None]
+    known = [item for item in slices if item.slice_by == column and item.known]
     worse = [item for item in known if item.worse]
-    name = f"{AGAINST_LIVE} by {column}"
-    if not known:
-        return GateResult(
-            name=name, passed=False, value=None, bound=0.0, sentence=f"No slice of {column} could be compared with the live version."
-        )
-    shown = max(worse or known, key=_loss)
-    said = f"The candidate is worse in {len(worse)} of {len(known)} slices of {column}; worst {shown.slice}: {_phrase(shown)}."
-    return GateResult(name=name, passed=not worse, value=shown.value, bound=0.0, sentence=said)
-
-
-def _loss(item: Difference) -> float:
-    value = item.value or 0.0
-    return -value if BETTER[item.metric] == "higher" else value
-
-
-def _phrase(item: Difference) -> str:
-    return f"{item.metric} {item.value:+.4f} [{item.low:+.4f}, {item.high:+.4f}] against the live version"
+    value, said = None, f"No slice of {column} could be compared with the live version."
+    if known:
+        shown = max(worse or known, key=lambda item: item.loss)
+        value = shown.value
+        said = f"The candidate is worse in {len(worse)} of {len(known)} slices of {column}; worst {shown.slice}: {shown}."
+    return GateResult(name=f"{AGAINST_LIVE} by {column}", passed=bool(known) and not worse, value=value, bound=0.0, sentence=said)

@@ -20,7 +20,6 @@ from resources.monitors.metrics import MIN_DAYS, scored, student
 PERFORMANCE: Final = "performance"
 """Name of the monitor's row that judges the model."""
 
-LOSS: Final[dict[Task, str]] = {"classification": "brier", "regression": "absolute error"}
 COMPLETE: Final = 0.95
 MIN_JUDGED: Final = 7
 RUN_LENGTH: Final = 1000.0
@@ -59,15 +58,12 @@ class Performance:
 
     verdict: Verdict
     fired: date | None
-    evidence: float
-    judged: int
-    loss: float | None
     rows: pl.DataFrame
     sentence: str
 
 
 def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
-    """One row a day: predictions, labelled and settled ones, completeness, and mean loss (Brier score or absolute error).
+    """One row a day: predictions, settled ones, completeness, and mean loss (Brier score or absolute error).
 
     ``frame`` holds ``day``, ``prediction``, ``label`` (null until mature) and, where some labels never come, ``settled``: true for these
     too.
@@ -77,18 +73,10 @@ def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
     scored(known, task=task)
     error = pl.col("prediction").cast(pl.Float64) - pl.col("label").cast(pl.Float64)
     loss = error.pow(2) if task == "classification" else error.abs()
-    return (
-        frame.group_by("day", maintain_order=True)
-        .agg(
-            rows=pl.len().cast(pl.Int64),
-            labelled=pl.col("label").count().cast(pl.Int64),
-            settled=settled.sum().cast(pl.Int64),
-            loss=loss.mean(),
-        )
-        .with_columns(completeness=pl.col("settled") / pl.col("rows"))
-        .select("day", "rows", "labelled", "settled", "completeness", "loss")
-        .sort("day")
+    counted = frame.group_by("day", maintain_order=True).agg(
+        rows=pl.len().cast(pl.Int64), settled=settled.sum().cast(pl.Int64), loss=loss.mean()
     )
+    return counted.with_columns(completeness=pl.col("settled") / pl.col("rows")).sort("day")
 
 
 def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date | None = None) -> Performance:
@@ -99,66 +87,49 @@ def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date 
     earlier.
     """
     ordered = losses.sort("day")
-    complete = ordered.select(((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).alias("complete"))["complete"].to_list()
-    bound = baseline.bound if baseline is not None else None
-    stakes = np.array(_STAKES)
-    grown, judged = np.zeros(len(stakes)), 0
-    evidence: list[float | None] = []
-    verdicts: list[Verdict] = []
-    for value, ready in zip(ordered["loss"].to_list(), complete, strict=True):
-        if not ready or bound is None:
-            evidence.append(None)
-            verdicts.append("not enough labels")
+    ready = ordered.select((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).to_series()
+    stakes, judged = np.array(_STAKES), 0
+    grown = np.zeros(len(stakes))
+    found: list[tuple[float | None, Verdict]] = []
+    for value, complete in zip(ordered["loss"], ready, strict=True):
+        if not complete or baseline is None:
+            found.append((None, "not enough labels"))
             continue
         judged += 1
-        grown = (1 + grown) * (1 + stakes * (value / bound - 1))
-        total = float(grown.mean())
-        evidence.append(total)
-        fell = total >= RUN_LENGTH
-        verdicts.append("fell" if fell else "ok" if judged >= MIN_JUDGED else "not enough labels")
+        grown = (1 + grown) * (1 + stakes * (value / baseline.bound - 1))
+        evidence = float(grown.mean())
+        fell = evidence >= RUN_LENGTH
+        found.append((evidence, "fell" if fell else "ok" if judged >= MIN_JUDGED else "not enough labels"))
         grown = np.zeros(len(stakes)) if fell else grown
-    rows = _rows(ordered, baseline=baseline, evidence=evidence, verdicts=verdicts)
-    return _verdict(rows if since is None else rows.filter(pl.col("day") >= since), judged=judged, baseline=baseline)
+    verdicts = pl.DataFrame(found, schema={"evidence": pl.Float64, "verdict": pl.String}, orient="row")
+    rows = _rows(ordered, baseline=baseline).with_columns(verdicts)
+    return _verdict(rows.filter(pl.col("day") >= (since or date.min)), judged=judged, baseline=baseline)
 
 
-def _rows(losses: pl.DataFrame, *, baseline: Baseline | None, evidence: list[float | None], verdicts: list[Verdict]) -> pl.DataFrame:
+def _rows(losses: pl.DataFrame, *, baseline: Baseline | None) -> pl.DataFrame:
     excess = pl.col("loss") / baseline.mean - 1 if baseline is not None and baseline.mean > 0 else pl.lit(None)
-    content = losses.select(
-        "day",
-        "rows",
-        pl.lit(PERFORMANCE).alias("column"),
-        (pl.col("rows") - pl.col("settled")).alias("nulls"),
-        pl.col("loss").alias("mean"),
-        excess.alias("effect"),
-        pl.Series("evidence", evidence, dtype=pl.Float64),
-        pl.Series("verdict", verdicts, dtype=pl.String),
-    )
-    return content.select(
-        (pl.col(name) if name in content.columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in MONITOR.items()
-    )
+    said = {
+        "day": "day",
+        "column": pl.lit(PERFORMANCE),
+        "rows": "rows",
+        "nulls": pl.col("rows") - pl.col("settled"),
+        "mean": "loss",
+        "effect": excess,
+    }
+    content = losses.select(**said)
+    return content.select((pl.col(name) if name in said else pl.lit(None)).cast(dtype).alias(name) for name, dtype in MONITOR.items())
 
 
 def _verdict(rows: pl.DataFrame, *, judged: int, baseline: Baseline | None) -> Performance:
     fell = rows.filter(pl.col("verdict") == "fell")
     fired: date | None = fell["day"].min() if fell.height else None  # pyright: ignore[reportAssignmentType]  # the day column is a Date
-    verdict: Verdict = "fell" if fired else "ok" if judged >= MIN_JUDGED and "ok" in rows["verdict"] else "not enough labels"
-    seen = rows["evidence"].drop_nulls()
     losses = rows.filter(pl.col("evidence").is_not_null())["mean"]
-    return Performance(
-        verdict=verdict,
-        fired=fired,
-        evidence=float(seen[-1]) if len(seen) else 0.0,
-        judged=len(seen),
-        loss=float(losses.to_numpy().mean()) if len(losses) else None,
-        rows=rows,
-        sentence=_sentence(verdict, fired=fired, judged=len(seen), losses=losses, baseline=baseline),
-    )
-
-
-def _sentence(verdict: Verdict, *, fired: date | None, judged: int, losses: pl.Series, baseline: Baseline | None) -> str:
     if baseline is None:
-        return f"Not enough labels to judge: the evaluation has fewer than {MIN_DAYS} days with a loss to compare with."
-    if verdict == "not enough labels":
-        return f"Not enough labels to judge: {judged} of {MIN_JUDGED} days have {COMPLETE:.0%} of their labels settled."
-    said = f"daily loss {losses.to_numpy().mean():.4g} over {judged} days, {baseline.mean:.4g} in the evaluation"
-    return f"Performance fell on {fired:%Y-%m-%d}: {said}." if fired else f"Performance holds: {said}."
+        verdict, said = "not enough labels", f"the evaluation has fewer than {MIN_DAYS} days with a loss to compare with."
+    elif not fired and (judged < MIN_JUDGED or "ok" not in rows["verdict"]):
+        verdict, said = "not enough labels", f"{len(losses)} of {MIN_JUDGED} days have {COMPLETE:.0%} of their labels settled."
+    else:
+        verdict = "fell" if fired else "ok"
+        said = f"daily loss {losses.to_numpy().mean():.4g} over {len(losses)} days, {baseline.mean:.4g} in the evaluation."
+    begin = {"fell": f"Performance fell on {fired}", "ok": "Performance holds", "not enough labels": "Not enough labels to judge"}[verdict]
+    return Performance(verdict=verdict, fired=fired, rows=rows, sentence=f"{begin}: {said}")

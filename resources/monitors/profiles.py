@@ -9,21 +9,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from resources.errors import PlatformError
 from resources.monitors.frames import PROFILE
-from resources.monitors.metrics import quantile_edges
+from resources.monitors.metrics import Floats, Ints, quantile_edges
 
 BINS: Final = 65
 CATEGORIES: Final = 200
-Kind = Literal["number", "category"]
 
 
 class UnprofiledColumn(PlatformError):
@@ -41,16 +38,33 @@ class ColumnReference:
     Numbers: upper ends of all bins but the last. Categories: one bin for each of the 200 most frequent, one for all others, seen or unseen.
     """
 
-    kind: Kind
+    numeric: bool
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     counts: tuple[int, ...]
-    nulls: int
 
-    @property
-    def size(self) -> int:
-        """Number of bins."""
-        return len(self.counts)
+    @classmethod
+    def of(cls, values: pl.Series) -> Self:
+        """Quantile bins, or the most frequent categories."""
+        numbers = _numbers(values)
+        if numbers is None:
+            known = values.cast(pl.String).drop_nulls().alias("value")
+            frequent = known.to_frame().group_by("value").len().sort(["len", "value"], descending=[True, False]).head(CATEGORIES)
+            counts = (*frequent["len"].to_list(), len(known) - int(frequent["len"].sum()))
+            return cls(numeric=False, categories=tuple(frequent["value"].to_list()), counts=counts)
+        known = np.sort(numbers[~np.isnan(numbers)])
+        edges = quantile_edges(known, BINS)
+        ends = np.searchsorted(known, edges, side="right")
+        return cls(numeric=True, edges=tuple(edges.tolist()), counts=tuple(np.diff(ends, prepend=0, append=len(known)).tolist()))
+
+    def bins(self, values: pl.Series, numbers: Floats | None) -> Ints:
+        """The bin of each value; -1 for null."""
+        if self.numeric and numbers is not None:
+            return np.where(np.isnan(numbers), -1, np.searchsorted(np.array(self.edges), numbers, side="left"))
+        index = {category: place for place, category in enumerate(self.categories)}
+        text = values.cast(pl.String)
+        place = text.replace_strict(index, default=len(index), return_dtype=pl.Int64)
+        return pl.select(pl.when(text.is_not_null()).then(place).otherwise(-1)).to_series().to_numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,94 +76,46 @@ class Reference:
     @classmethod
     def of(cls, frame: pl.DataFrame, *, columns: Sequence[str]) -> Self:
         """Quantile bins and frequent categories of a training set."""
-        return cls(columns={name: _column_reference(frame[name]) for name in columns})
+        return cls(columns={name: ColumnReference.of(frame[name]) for name in columns})
 
     @cached_property
     def id(self) -> str:
         """Hash of the bins; how full they are does not matter."""
-        bins = {name: [column.kind, column.edges, column.categories] for name, column in self.columns.items()}
+        bins = {name: ["number" if one.numeric else "category", one.edges, one.categories] for name, one in self.columns.items()}
         return hashlib.sha256(json.dumps(bins, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def daily_profile(frame: pl.DataFrame, *, columns: Sequence[str], reference: Reference | None, day: str = "day") -> pl.DataFrame:
-    """One row for each day and column in the form PROFILE, over all rows; ``day`` names the date column.
-
-    Without a reference there are no counts. A NaN is a null; mean and sd are of the finite numbers.
-    """
-    present, place = np.unique(frame[day].to_numpy(), return_inverse=True)
-    days = [value.astype("datetime64[D]").item() for value in present]
-    rows = np.bincount(place, minlength=len(days))
-    parts = [_profile(frame[name], days=days, place=place, rows=rows, reference=reference) for name in columns]
-    whole = pl.concat(parts) if parts else pl.DataFrame(schema=dict(PROFILE))
-    return whole.sort("day", maintain_order=True)
+def daily_profile(frame: pl.DataFrame, *, columns: Sequence[str], reference: Reference) -> pl.DataFrame:
+    """One row for each ``day`` and column in the form PROFILE, over all rows. A NaN is a null; mean and sd are of the finite numbers."""
+    days = frame["day"].unique().sort()
+    place = frame["day"].replace_strict(days, range(len(days)), return_dtype=pl.Int64).to_numpy()
+    parts = [_profile(frame[name], reference.columns[name], days=days, place=place) for name in columns]
+    whole = pl.concat(parts) if parts else pl.DataFrame(schema={name: dtype for name, dtype in PROFILE.items() if name != "reference"})
+    return whole.with_columns(reference=pl.lit(reference.id)).sort("day", maintain_order=True)
 
 
-def _profile(
-    values: pl.Series, *, days: list[date], place: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], reference: Reference | None
-) -> pl.DataFrame:
-    kind = _kind(values)
-    fixed = None if reference is None else reference.columns[values.name]
-    numbers = _numbers(values) if kind == "number" else None
-    known = ~np.isnan(numbers) if numbers is not None else values.is_not_null().to_numpy()
-    nulls = rows - np.bincount(place[known], minlength=len(days))
-    mean, sd = _moments(numbers, place=place, days=len(days)) if numbers is not None else (None, None)
-    counts = None
-    if fixed is not None:
-        bins = (
-            np.searchsorted(np.array(fixed.edges), numbers[known], side="left") if numbers is not None else _category(values, fixed)[known]
-        )
-        flat = np.bincount(place[known] * fixed.size + bins, minlength=len(days) * fixed.size)
-        counts = flat.reshape(len(days), fixed.size).tolist()
-    content = {
-        "day": days, "column": [values.name] * len(days), "rows": rows, "nulls": nulls, "mean": mean, "sd": sd, "counts": counts,
-        "reference": reference.id if reference is not None else None,
-    }  # fmt: skip
-    return pl.DataFrame(
-        {name: value if value is not None else [None] * len(days) for name, value in content.items() if name != "reference"},
-        schema={name: dtype for name, dtype in PROFILE.items() if name != "reference"},
-    ).with_columns(reference=pl.lit(content["reference"], dtype=pl.String))
+def _profile(values: pl.Series, fixed: ColumnReference, *, days: pl.Series, place: Ints) -> pl.DataFrame:
+    numbers, size = _numbers(values), len(fixed.counts) + 1
+    counts = np.bincount(place * size + fixed.bins(values, numbers) + 1, minlength=len(days) * size).reshape(len(days), size)
+    nothing = np.full(len(days), np.nan)
+    mean, sd = (nothing, nothing) if numbers is None else _moments(numbers, place=place, days=len(days))
+    content = {"rows": counts.sum(axis=1), "nulls": counts[:, 0], "mean": mean, "sd": sd, "counts": pl.Series(counts[:, 1:]).arr.to_list()}
+    return pl.DataFrame({"day": days, "column": [values.name] * len(days), **content}, schema_overrides=dict(PROFILE)).fill_nan(None)
 
 
-def _moments(numbers: npt.NDArray[np.float64], *, place: npt.NDArray[np.int64], days: int) -> tuple[list[float | None], list[float | None]]:
+def _moments(numbers: Floats, *, place: Ints, days: int) -> tuple[Floats, Floats]:
     finite = np.isfinite(numbers)
     which, values = place[finite], numbers[finite]
     count = np.bincount(which, minlength=days)
-    total = np.bincount(which, weights=values, minlength=days)
-    mean = total / np.maximum(count, 1)
+    mean = np.bincount(which, weights=values, minlength=days) / np.maximum(count, 1)
     spread = np.bincount(which, weights=(values - mean[which]) ** 2, minlength=days) / np.maximum(count - 1, 1)
-    return (
-        [float(value) if n else None for value, n in zip(mean, count, strict=True)],
-        [float(value) if n > 1 else None for value, n in zip(np.sqrt(spread), count, strict=True)],
-    )
+    return np.where(count > 0, mean, np.nan), np.where(count > 1, np.sqrt(spread), np.nan)
 
 
-def _column_reference(values: pl.Series) -> ColumnReference:
-    kind = _kind(values)
-    if kind == "number":
-        numbers = _numbers(values)
-        known = numbers[~np.isnan(numbers)]
-        edges = quantile_edges(known, BINS)
-        counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
-        return ColumnReference(kind=kind, edges=tuple(edges.tolist()), counts=tuple(counts.tolist()), nulls=len(numbers) - len(known))
-    known = values.cast(pl.String).drop_nulls().alias("value")
-    frequent = known.to_frame().group_by("value").len().sort(["len", "value"], descending=[True, False]).head(CATEGORIES)
-    counts = (*frequent["len"].to_list(), len(known) - int(frequent["len"].sum()))
-    return ColumnReference(kind=kind, categories=tuple(frequent["value"].to_list()), counts=counts, nulls=len(values) - len(known))
-
-
-def _kind(values: pl.Series) -> Kind:
+def _numbers(values: pl.Series) -> Floats | None:
+    """Numbers with NaN for null; None for categories."""
     if values.dtype.is_numeric():
-        return "number"
+        return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     if isinstance(values.dtype, (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)):
-        return "category"
+        return None
     raise UnprofiledColumn(column=values.name, dtype=values.dtype)
-
-
-def _numbers(values: pl.Series) -> npt.NDArray[np.float64]:
-    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def _category(values: pl.Series, fixed: ColumnReference) -> npt.NDArray[np.int64]:
-    size = len(fixed.categories)
-    index = {category: place for place, category in enumerate(fixed.categories)}
-    return values.cast(pl.String).replace_strict(index, default=size, return_dtype=pl.Int64).fill_null(size).to_numpy()

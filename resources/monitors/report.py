@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,11 +41,11 @@ _NOISE: Final = (
 class NothingToReport(PlatformError):
     """A report without rows or without columns."""
 
-    def __init__(self, *, title: str, reference: int, current: int, columns: int) -> None:
-        """``reference`` and ``current`` rows with ``columns`` usable columns."""
+    def __init__(self, *, title: str, reference: int, current: int) -> None:
+        """``reference`` and ``current`` rows."""
         super().__init__(
-            f"{title}: no report can be drawn of {reference:,} reference rows, {current:,} current rows and {columns} columns with values "
-            "in both. The verdicts in the monitor table do not need it."
+            f"{title}: no report can be drawn of {reference:,} reference rows, {current:,} current rows: no column has "
+            "values in both. The verdicts in the monitor table do not need it."
         )
 
 
@@ -78,43 +77,46 @@ def write_report(
     both classes), the page shows the task's metrics too.
     """
     wanted = list(dict.fromkeys(columns))[:MOST_COLUMNS]
-    usable = [name for name in wanted if reference[name].drop_nulls().len() and current[name].drop_nulls().len()]
+    both = (reference, current)
+    usable = [name for name in wanted if all(side[name].count() for side in both)]
     if not usable:
-        raise NothingToReport(title=title, reference=reference.height, current=current.height, columns=len(usable))
-    scored = all(name in side.columns and side[name].drop_nulls().len() for name in _FIXED for side in (reference, current))
-    extra = [name for name in (_FIXED if scored else ()) if name not in usable]
-    kinds = {name: _numeric(reference[name], current[name]) for name in usable}
-    sides = [_sampled(side.select([*usable, *extra]), sample=sample, seed=seed, labelled=scored) for side in (reference, current)]
-    note = _note(sides, whole=(reference, current), shown=usable, left_out=[name for name in wanted if name not in usable], seed=seed)
+        raise NothingToReport(title=title, reference=reference.height, current=current.height)
+    scored = all(name in side.columns and side[name].count() for name in _FIXED for side in both)
+    shown = list(dict.fromkeys([*usable, *(_FIXED if scored else ())]))
+    kinds = {name: all(side.schema[name].is_numeric() for side in both) for name in usable}
+    sides = [_sampled(side.drop_nulls(_FIXED) if scored else side, sample=sample, seed=seed).select(shown) for side in both]
     judged = task if scored and (task == "regression" or all(side["label"].n_unique() > 1 for side in sides)) else None
-    plain = [_plain(side, kinds=kinds, task=judged) for side in sides]
-    write_text_atomic(path, _render(plain, kinds=kinds, task=judged, title=title, note=note))
+    sizes = [f"{side.height:,} of {whole.height:,}" for side, whole in zip(sides, both, strict=True)]
+    without = ", ".join(name for name in wanted if name not in usable)
+    note = (
+        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) in {len(usable)} columns."
+        f"{f' Without values, so not shown: {without}.' if without else ''} Its drift flags are Evidently's own and decide nothing; "
+        "the verdict is made of all rows and stands in the monitor table."
+    )
+    page = _render([_plain(side, kinds=kinds, task=judged) for side in sides], kinds=kinds, task=judged)
+    said = _NOTE.format(title=html.escape(title), note=html.escape(note))
+    write_text_atomic(path, page.replace("<body>", f"<body>{said}", 1))
 
 
 def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
     """A page that lists reports, newest month first; it needs nothing but itself."""
     ordered = sorted(rows, key=lambda row: (row.month, row.model), reverse=True)
     body = "\n".join(_index_row(row) for row in ordered) or "<tr><td colspan=5>No report yet.</td></tr>"
-    head = "".join(f"<th>{name}</th>" for name in ("month", "model", "verdict", "what was seen", "report"))
-    return _PAGE.format(title=html.escape(title), head=head, body=body)
+    return _PAGE.format(title=html.escape(title), body=body)
 
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Replace a file as a whole: a reader sees the old text or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
-def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None, title: str, note: str) -> str:
+def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None) -> str:
     be_quiet()
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # a constant column has no correlation
         for message in _NOISE:
@@ -123,33 +125,28 @@ def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | N
         from evidently.presets import ClassificationPreset, DataDriftPreset, RegressionPreset
 
         positive: Any = 1  # evidently declares a str and compares it with the label, which is a number here
-        classification: list[Any] = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)]
+        judged: dict[str, Any] = {
+            "classification": [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)],
+            "regression": [Regression(target="label", prediction="prediction")],
+        }
         scores = ["prediction"] if task and "prediction" not in kinds else []
         definition = DataDefinition(
             numerical_columns=[name for name, numeric in kinds.items() if numeric] + scores,
             categorical_columns=[name for name, numeric in kinds.items() if not numeric],
             text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[],
-            classification=classification if task == "classification" else None,
-            regression=[Regression(target="label", prediction="prediction")] if task == "regression" else None,
+            **({task: judged[task]} if task else {}),
         )  # fmt: skip
         metrics: list[Any] = [DataDriftPreset(columns=list(kinds))]
         metrics += [{"classification": ClassificationPreset, "regression": RegressionPreset}[task]()] if task else []
         dataset: Any = Dataset  # its constructor is half typed
         reference, current = (dataset.from_pandas(side, definition) for side in sides)
-        page = Report(metrics).run(current, reference).get_html_str(as_iframe=False)
-    return page.replace("<body>", f"<body>{_NOTE.format(title=html.escape(title), note=html.escape(note))}", 1)
+        return Report(metrics).run(current, reference).get_html_str(as_iframe=False)
 
 
-def _numeric(reference: pl.Series, current: pl.Series) -> bool:
-    return reference.dtype.is_numeric() and current.dtype.is_numeric()
-
-
-def _sampled(side: pl.DataFrame, *, sample: int, seed: int, labelled: bool) -> pl.DataFrame:
-    known = side.drop_nulls(list(_FIXED)) if labelled else side
-    if known.height <= sample:
-        return known
-    chosen = np.random.default_rng(seed).choice(known.height, size=sample, replace=False)
-    return known[np.sort(chosen)]
+def _sampled(side: pl.DataFrame, *, sample: int, seed: int) -> pl.DataFrame:
+    if side.height <= sample:
+        return side
+    return side[np.sort(np.random.default_rng(seed).choice(side.height, size=sample, replace=False))]
 
 
 def _plain(side: pl.DataFrame, *, kinds: dict[str, bool], task: Task | None) -> pd.DataFrame:
@@ -164,18 +161,6 @@ def _plain(side: pl.DataFrame, *, kinds: dict[str, bool], task: Task | None) -> 
         return np.where(np.isfinite(numbers), numbers, np.nan)
 
     return pd.DataFrame({name: values(name) for name in side.columns})
-
-
-def _note(
-    sides: Sequence[pl.DataFrame], *, whole: tuple[pl.DataFrame, pl.DataFrame], shown: Sequence[str], left_out: Sequence[str], seed: int
-) -> str:
-    sizes = [f"{side.height:,} of {everything.height:,}" for side, everything in zip(sides, whole, strict=True)]
-    without = f" Without values, so not shown: {', '.join(left_out)}." if left_out else ""
-    return (
-        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) "
-        f"in {len(shown)} columns.{without} Its drift flags are Evidently's own and decide nothing; "
-        "the verdict is made of all rows and stands in the monitor table."
-    )
 
 
 def _index_row(row: IndexRow) -> str:
@@ -196,7 +181,7 @@ th, td {{ text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px s
 td:first-child {{ white-space: nowrap }}
 .good {{ color: seagreen }} .bad {{ color: crimson; font-weight: 600 }} .open {{ color: gray }}
 </style></head><body><h1>{title}</h1>
-<table><thead><tr>{head}</tr></thead><tbody>
+<table><thead><tr><th>month</th><th>model</th><th>verdict</th><th>what was seen</th><th>report</th></tr></thead><tbody>
 {body}
 </tbody></table></body></html>
 """

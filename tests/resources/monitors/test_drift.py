@@ -27,7 +27,7 @@ def flights(days: int = 90, *, rows: int = 800, seed: int = 0) -> pl.DataFrame:
 
 def judged(frame: pl.DataFrame, *, since: date | None = None) -> pl.DataFrame:
     reference = Reference.of(flights(days=28), columns=NAMES)
-    return drift(daily_profile(frame, columns=NAMES, reference=reference), reference=reference, since=since)
+    return drift(daily_profile(frame, columns=NAMES, reference=reference), reference=reference, since=since or START)
 
 
 def on(day: int) -> pl.Expr:
@@ -110,28 +110,6 @@ def test_a_change_too_small_to_matter_is_no_alarm_however_steady_the_column() ->
     assert row["verdict"] == "ok"
 
 
-def test_profiles_of_other_bins_are_not_compared() -> None:
-    frame = flights()
-    old, new = (Reference.of(frame.head(rows), columns=NAMES) for rows in (20_000, 30_000))
-    half = START + timedelta(days=45)
-    profiles = pl.concat(
-        [
-            daily_profile(frame.filter(pl.col("day") < half), columns=NAMES, reference=old),
-            daily_profile(frame.filter(pl.col("day") >= half), columns=NAMES, reference=new),
-        ]
-    )
-    found = drift(profiles, reference=new)
-    assert found["day"].min() == half
-    assert drift(profiles, reference=Reference.of(frame.head(99), columns=NAMES)).height == 0
-
-
-def test_a_later_profile_of_the_same_day_replaces_the_earlier() -> None:
-    frame = flights(days=60)
-    reference = Reference.of(frame, columns=NAMES)
-    profiles = daily_profile(frame, columns=NAMES, reference=reference)
-    assert drift(pl.concat([profiles, profiles]), reference=reference).equals(drift(profiles, reference=reference))
-
-
 def test_since_leaves_out_the_history_and_changes_no_verdict() -> None:
     since = START + timedelta(days=60)
     whole, part = judged(flights()), judged(flights(), since=since)
@@ -146,7 +124,6 @@ def test_the_summary_names_the_columns_with_most_days_in_alarm_first() -> None:
     found = summary(judged(frame, since=START + timedelta(days=75)))
     assert found.verdict == "drift"
     assert [(one.column, one.alarms) for one in found.columns[:2]] == [("humid", 2), ("delay", 1)]
-    assert found.columns[0].first == START + timedelta(days=81)
     assert found.alarms == 3
     assert found.sentence == f"Drift in 3 of {found.judged} column-days: humid (2), delay (1)."
 

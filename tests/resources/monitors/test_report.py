@@ -112,10 +112,11 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(tmp_path: Path, mon
     path = tmp_path / "index.html"
     write_text_atomic(path, "old")
 
-    def full(_: int) -> None:
+    def full(partial: Path, text: str, **_: object) -> None:
+        partial.write_bytes(text[:1].encode())
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
         write_text_atomic(path, "new")
     assert path.read_text() == "old"
