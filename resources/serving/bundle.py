@@ -30,7 +30,7 @@ name: {name}
 description: "Models of the project {name}: a route a model. It follows the ledger; no model is inside."
 labels: {{project: {name}}}
 include: ["*.py", "**/*.py", "serving.json", "requirements.txt"]
-python: {{requirements_txt: ./requirements.txt, lock_packages: false}}
+python: {{lock_packages: false}}
 """
 
 

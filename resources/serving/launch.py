@@ -15,7 +15,9 @@ def build(context: Path, bento: Path) -> None:
 
     built = bentoml.bentos.build_bentofile(str(context / "bentofile.yaml"), version=bento.name, build_ctx=str(context))
     requirements = Path(built.path, "env", "python", "requirements.txt")
-    shutil.copyfile(context / "requirements.txt", requirements)  # BentoML adds a line without a hash
+    requirements.parent.mkdir(parents=True, exist_ok=True)
+    # Named in the bentofile, BentoML adds a line without a hash, and refuses files below a hidden folder such as .mlops.
+    shutil.copyfile(context / "requirements.txt", requirements)
     bento.parent.mkdir(parents=True, exist_ok=True)
     Path(built.path).rename(bento)
     (bento.parent / "latest").write_text(bento.name)
