@@ -65,6 +65,7 @@ def _replay(options: argparse.Namespace) -> None:
 
 
 def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
+    from mlops_assets.lifecycle.deployment import route, served
     from mlops_assets.replay import summary
     from mlops_assets.replay.daemon import opened
     from mlops_assets.replay.months import Replay, finished, months_of_archive
@@ -81,6 +82,8 @@ def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
     progress.say(f"{catalogue.project} {months[0]} to {months[-1]} · {', '.join(spec.name for spec in catalogue.models)} · home {home}")
     with opened(folder, module=options.definitions, made=progress.made) as daemon:
         try:
+            if routes := [route(spec, package=catalogue.package) for spec in served(catalogue)]:
+                resources.serving.start(routes, catalogue.project)  # its imports take as long as the first months; it waits for a release
             Replay(catalogue=catalogue, inbox=resources.inbox, daemon=daemon, progress=progress).run(months)
         finally:
             resources.serving.stop()

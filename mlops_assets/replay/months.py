@@ -19,7 +19,6 @@ ROUND: Final = timedelta(minutes=1)
 """Data time that passes between two rounds: more than any sensor's interval, or its tick would be left out."""
 
 MOST_ROUNDS: Final = 60
-QUIET_ROUNDS: Final = 2
 
 
 class NeverSettles(PlatformError):
@@ -55,6 +54,8 @@ class Replay:
         begin = end_of(months[0], calendar_of(self.catalogue)) - timedelta(days=1)
         if resumed := self.daemon.resume(begin):
             self.progress.say(f"took up {resumed} interrupted run{'s' if resumed > 1 else ''} again")
+        if self.daemon.last_tick() is None:
+            self.daemon.round(begin)  # a baseline: an update before the first evaluation would be taken for old
         self._settle("set-up", begin, lambda: self._deliver(None))
         for month in months:
             self._settle(month, end_of(month, calendar_of(self.catalogue)), lambda month=month: self._deliver(month))
@@ -68,18 +69,16 @@ class Replay:
         if self._is_done(name):
             self.progress.done += 1
             return
-        quiet, runs = 0, 0
-        self.progress.start(name)
-        last = self.daemon.last_tick()
+        runs, last = 0, self.daemon.last_tick()
         start = max(start, last + ROUND) if last else start
-        self.daemon.round(start)  # a baseline: an update before the first evaluation would be taken for old
+        self.progress.start(name)
         deliver()
-        for number in range(1, MOST_ROUNDS):
+        for number in range(MOST_ROUNDS):
             started = self.daemon.round(start + number * ROUND)
-            quiet, runs = (0, runs + started) if started else (quiet + 1, runs)
-            if quiet == QUIET_ROUNDS:
+            if not started:
                 self.progress.settled(runs)
                 return
+            runs += started
         raise NeverSettles(name)
 
     def _is_done(self, month: str) -> bool:
