@@ -33,6 +33,10 @@ class Clock(dg.ConfigurableResource[Any]):
         """The instant up to which data is known, in UTC."""
 
     @abstractmethod
+    def once_at(self, to: datetime) -> datetime:
+        """What now will be when the clock has moved on to an instant; moves nothing."""
+
+    @abstractmethod
     def advance(self, to: datetime) -> datetime:
         """Move on to an instant, never back; returns what now is."""
 
@@ -56,6 +60,10 @@ class DataClock(Clock):
         except (ValueError, KeyError, TypeError, NaiveInstant) as error:
             raise UnreadableClock(path) from error
 
+    def once_at(self, to: datetime) -> datetime:
+        """The later of now and ``to``."""
+        return max(self.now(), to.astimezone(UTC))
+
     def advance(self, to: datetime) -> datetime:
         """Write the later of now and ``to``, under a lock: two ingestions at once leave the later one's end."""
         to, path = in_utc("now", to), Path(self.path)
@@ -76,6 +84,11 @@ class WallClock(Clock):
     def now(self) -> datetime:
         """This instant."""
         return datetime.now(UTC)
+
+    def once_at(self, to: datetime) -> datetime:
+        """This instant, whatever ``to`` is."""
+        del to
+        return self.now()
 
     def advance(self, to: datetime) -> datetime:
         """Nobody moves the wall clock: checks ``to`` and returns this instant."""

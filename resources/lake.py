@@ -240,7 +240,7 @@ class DeltaLake(Lake):
                 predicate = f"{MONTH} = '{partition}'"
                 write_deltalake(table, rows, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=properties)
         except (OSError, DeltaError) as error:
-            raise storage_error(address=address, uri=self.uri(address), error=error) from error
+            raise storage_error(address=f"{address} {partition or ''}".strip(), uri=self.uri(address), error=error) from error
         return base + 1 if table is None else table.version()
 
     def _create(self, address: str, rows: pl.DataFrame, *, partition: str | None, properties: CommitProperties) -> None:

@@ -3,10 +3,10 @@
 The pandera schema is built here, inside the check: importing pandera while definitions load would double the load time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import dagster as dg
 import polars as pl
@@ -15,6 +15,7 @@ from mlops_assets.table import DTYPES, Column, Table
 
 if TYPE_CHECKING:
     import pandera.polars as pa
+    from pandera.api.polars.types import PolarsData
 
 CHECK: Final = "contract"
 SHOWN: Final = 10
@@ -59,8 +60,8 @@ def broken(frame: pl.DataFrame, contract: Contract) -> tuple[Broken, ...]:
     try:
         _schema(contract).validate(frame.select([*contract.columns]), lazy=True)
     except SchemaErrors as error:
-        cases = error.failure_cases.select("column", "check", "index")
-        return tuple(_grouped(cases, contract))
+        cases = cast("pl.DataFrame", error.failure_cases)  # pyright: ignore[reportUnknownMemberType]  pandera leaves it untyped
+        return tuple(_grouped(cases.select("column", "check", "index"), contract))
     return ()
 
 
@@ -81,13 +82,16 @@ def check_spec(asset_key: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(CHECK, asset=asset_key, blocking=True, description="Columns, types, ranges, key and cross-column rules hold.")
 
 
-def check_result(asset_key: dg.AssetKey, *, rows: int, found: tuple[Broken, ...], waiting: int = 0) -> dg.AssetCheckResult:
-    """Dagster's result: failed on any broken rule, unless all such rows wait in quarantine (then passed with a warning in the metadata)."""
+def check_result(
+    asset_key: dg.AssetKey, *, rows: int, found: tuple[Broken, ...], waiting: int = 0, said: str | None = None
+) -> dg.AssetCheckResult:
+    """Dagster's result, with a sentence: failed on any broken rule, unless all such rows wait in quarantine."""
     return dg.AssetCheckResult(
         asset_key=asset_key,
         check_name=CHECK,
         passed=not found or waiting > 0,
         severity=dg.AssetCheckSeverity.ERROR,
+        description=said,
         metadata={
             "rows": rows,
             "rows_broken": len({row for one in found for row in one.rows}),
@@ -130,19 +134,22 @@ def _schema(contract: Contract) -> "pa.DataFrameSchema":
     import pandera.polars as pa
 
     checks = [pa.Check(_row_check(rule), name=name) for name, rule in contract.rules.items()]
+    said = any(contract.columns[name].unique for name in contract.key)  # then the column's own rule tells the same rows
     return pa.DataFrameSchema(
-        {name: _column(col) for name, col in contract.columns.items()}, checks=checks, unique=list(contract.key) or None, strict=True
+        {name: _column(col) for name, col in contract.columns.items()},
+        checks=checks,
+        unique=None if said else list(contract.key) or None,
+        strict=True,
     )
 
 
-def _row_check(rule: pl.Expr) -> "object":
+def _row_check(rule: pl.Expr) -> "Callable[[PolarsData], pl.LazyFrame]":
     return lambda data: data.lazyframe.select(rule.fill_null(value=True))
 
 
 def _column(col: Column) -> "pa.Column":
     import pandera.polars as pa
 
-    checks = [pa.Check.ge(col.ge)] if col.ge is not None else []
-    checks += [pa.Check.le(col.le)] if col.le is not None else []
-    checks += [pa.Check.isin(list(col.isin))] if col.isin is not None else []
+    bounds = {"ge": col.ge, "le": col.le, "isin": col.isin}
+    checks = [getattr(pa.Check, how)(bound) for how, bound in bounds.items() if bound is not None]
     return pa.Column(col.dtype, nullable=col.nullable, checks=checks, unique=col.unique)

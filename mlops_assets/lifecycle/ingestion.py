@@ -1,14 +1,16 @@
 """Source to table: parse, hold to the contract, keep what breaks it in quarantine, merge the rest. One asset pair a source."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, group, table
-from mlops_assets.lifecycle.assets import IO_MANAGER, MERGE_KEY, column_schema, described
+from mlops_assets.lifecycle.assets import IO_MANAGER, MERGE_KEY, described
 from mlops_assets.lifecycle.checks import Broken, Contract, broken, check_result, contract_of, shape_errors
 from mlops_assets.partitions import end_of
 from mlops_assets.specs import SourceSpec
@@ -35,11 +37,9 @@ class DoesNotParse(PlatformError):
 class TooManyRejected(PlatformError):
     """More rows break the contract than the source allows."""
 
-    def __init__(self, where: str, rows: int, limit: int, found: tuple[Broken, ...]) -> None:
-        rejected = len({row for one in found for row in one.rows})
-        reasons = "\n".join(f"  {one}" for one in found)
+    def __init__(self, landed: "Landed") -> None:
         super().__init__(
-            f"{where}: {rejected:,} of {rows:,} rows break the contract (limit {limit:,}), so the table was left as it was.\n{reasons}\n"
+            f"{landed.told}, so the table was left as it was.\n{landed.reasons}\n"
             "Correct the file and materialize again, or raise reject_at_most of the source if such rows are normal."
         )
 
@@ -48,27 +48,55 @@ class TooManyRejected(PlatformError):
 class Landed:
     """A file held against its contract: rows for the table, rows for quarantine, and why."""
 
+    where: str
     accepted: pl.DataFrame
     rejected: pl.DataFrame
     found: tuple[Broken, ...]
+    limit: int
+
+    @property
+    def told(self) -> str:
+        """How many rows break the contract of how many."""
+        rejected = self.rejected.height
+        rows = self.accepted.height + rejected
+        return f"{self.where}: {rejected:,} of {rows:,} rows break the contract (limit {self.limit:,})"
+
+    @property
+    def reasons(self) -> str:
+        """A line for each rule with the indexes of its rows."""
+        return "\n".join(f"  {one}" for one in self.found)
+
+    @property
+    def waiting(self) -> str:
+        """The sentence of the check: what waits in quarantine and what to do, or that nothing does."""
+        table, _, month = self.where.removeprefix("table/").partition(" ")
+        return (
+            f"{self.told} and wait in quarantine/{table}.\n{self.reasons}\n"
+            f"The other {self.accepted.height:,} rows are in the table; what is built on it uses them. "
+            f"Correct the file and materialize {month or table} again."
+            if self.found
+            else f"{self.where}: {self.accepted.height:,} rows keep the contract."
+        )
 
 
-def land(spec: SourceSpec, raw: pl.DataFrame, *, where: str, month: str | None, now: datetime) -> Landed:
-    """Split raw rows into those that keep the contract (stamped ``ingested_at``) and those that wait in quarantine with their reason.
+def land(spec: SourceSpec, raw: pl.DataFrame, *, where: str, month: str | None) -> Landed:
+    """Split raw rows into those that keep the contract and those that wait in quarantine with their reason.
 
     Raises:
-        DoesNotParse: a column is missing or of another type. TooManyRejected: more than ``reject_at_most`` of the rows break a rule.
+        DoesNotParse: a column is missing or of another type.
     """
     contract = contract_of(spec.contract)
     rows = _parsed(spec, raw, contract, where)
     found = broken(rows, contract) + _foreign(rows, month)
-    bad = sorted({row for one in found for row in one.rows})
-    limit = int(spec.reject_at_most * rows.height)
-    if len(bad) > limit:
-        raise TooManyRejected(where, rows.height, limit, found)
-    stamped = rows.with_columns(ingested_at=pl.lit(now, INSTANT)).with_row_index("row")
-    rejected = stamped.filter(pl.col("row").is_in(bad)).with_columns(reason=_reasons(found))
-    return Landed(accepted=stamped.filter(~pl.col("row").is_in(bad)).drop("row"), rejected=rejected, found=found)
+    bad = pl.col("row").is_in(sorted({row for one in found for row in one.rows}))
+    numbered = rows.with_row_index("row")
+    return Landed(
+        where=where,
+        accepted=numbered.filter(~bad).drop("row"),
+        rejected=numbered.filter(bad).with_columns(reason=_reasons(found)),
+        found=found,
+        limit=int(Decimal(str(spec.reject_at_most)) * rows.height),  # floats make 28 of 0.29 * 100
+    )
 
 
 def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -81,12 +109,12 @@ def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDe
         description=spec.description or (spec.contract.__doc__ or "").strip(), contract=contract,
     )  # fmt: skip
     check_specs = given.pop("check_specs")
-    metadata = {"dagster/column_schema": column_schema(contract), MERGE_KEY: list(spec.contract.key)}
+    metadata = {**given.pop("metadata"), MERGE_KEY: list(spec.contract.key)}
 
     @dg.multi_asset(
         name=f"ingest__{spec.table.replace('/', '__')}",
         outs={
-            "rows": dg.AssetOut(**{**given, "metadata": metadata}, code_version=_code_version(spec, package)),
+            "rows": dg.AssetOut(**given, metadata=metadata, code_version=_code_version(spec, package)),
             "waiting": dg.AssetOut(
                 key=quarantine_key,
                 group_name=group(quarantine_key),
@@ -103,12 +131,18 @@ def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDe
     )
     def ingest(context: dg.AssetExecutionContext, inbox: Inbox, clock: Clock):  # noqa: ANN202  Dagster reads a return annotation as a type
         month = context.partition_key if monthly else None
-        now = clock.advance(end_of(month, spec.partitions)) if month and spec.partitions else clock.now()
         where = f"{address(table_key)}{f' {month}' if month else ''}"
-        landed = land(spec, inbox.read(spec.table, month), where=where, month=month, now=now)
+        landed = land(spec, inbox.read(spec.table, month, where=where), where=where, month=month)
+        if landed.rejected.height > landed.limit:
+            yield check_result(table_key, rows=0, found=landed.found, said=landed.told)
+            raise TooManyRejected(landed)
+        end = end_of(month, spec.partitions) if month and spec.partitions else clock.now()
+        now = clock.once_at(end)
+        rows = landed.accepted.with_columns(ingested_at=pl.lit(now, INSTANT))
         yield dg.Output(landed.rejected, "waiting", metadata={"rows": landed.rejected.height})
-        yield dg.Output(landed.accepted, "rows", metadata={"ingested_at": now.astimezone(UTC).isoformat()})
-        yield check_result(table_key, rows=landed.accepted.height, found=landed.found, waiting=landed.rejected.height)
+        yield dg.Output(rows, "rows", metadata={"ingested_at": now.astimezone(UTC).isoformat()})
+        clock.advance(end)  # now that the rows are in the table: a month that could not be written has not come
+        yield check_result(table_key, rows=rows.height, found=landed.found, waiting=landed.rejected.height, said=landed.waiting)
 
     return ingest
 
@@ -117,11 +151,20 @@ def _parsed(spec: SourceSpec, raw: pl.DataFrame, contract: Contract, where: str)
     try:
         rows = spec.parse(raw)
     except pl.exceptions.PolarsError as error:
-        raise DoesNotParse(spec, where, str(error).splitlines()[0]) from error
+        raise DoesNotParse(spec, where, _without_values(error)) from None  # polars quotes rows
     wrong = shape_errors(rows, contract)
     if wrong:
         raise DoesNotParse(spec, where, "; ".join(wrong))
     return rows.select([*contract.columns])
+
+
+def _without_values(error: pl.exceptions.PolarsError) -> str:
+    """What polars says, less what the file says: its messages quote values, and a file without a header has values for column names."""
+    named = re.search(r"column ['\"](\w+)['\"]", str(error))
+    of = f" {named[1]}" if named else ""
+    return (
+        f"the file has no column{of}" if isinstance(error, pl.exceptions.ColumnNotFoundError) else f"{type(error).__name__} in column{of}"
+    )
 
 
 def _foreign(rows: pl.DataFrame, month: str | None) -> tuple[Broken, ...]:

@@ -8,6 +8,7 @@ import polars as pl
 from mlops_assets.keys import address
 from mlops_assets.lifecycle.assets import MERGE_KEY, MONTHS_BACK
 from mlops_assets.partitions import shift
+from resources.clock import EPOCH
 from resources.lake import Lake, Version
 
 
@@ -22,12 +23,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
         partition = context.partition_key if context.has_asset_partitions else None
         merge_key: list[str] | None = (context.definition_metadata or {}).get(MERGE_KEY)
         if merge_key:
-            ingested_at: datetime = obj["ingested_at"][0]
+            ingested_at: datetime = next(iter(obj["ingested_at"].head(1)), EPOCH)  # no row: nothing to stamp
             written = self.lake.merge(where, obj, key=merge_key, partition=partition, ingested_at=ingested_at)
         else:
             written = self.lake.replace(where, obj, partition=partition)
         declared = "dagster/column_schema" in (context.definition_metadata or {})
-        context.add_output_metadata({**self._metadata(written), **({} if declared else _schema_of(obj))})
+        context.add_output_metadata({**self._metadata(written), **({} if declared else _schema_of(obj))})  # pyright: ignore[reportUnknownMemberType]  a parameter of dagster's is
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """The upstream table: its month, the months up to the one asked for, or all of it."""

@@ -43,5 +43,6 @@ class Departures(Table, available="published_at", level="internal"):
         "gains or loses less than four hours on the way": (pl.col("arrival_delay") - pl.col("departure_delay")).abs() < FOUR_HOURS,
         "has both an arrival delay and an air time, or neither": pl.col("arrival_delay").is_null() == pl.col("air_time").is_null(),
         "never arrives or has landed": pl.col("never_arrives") == pl.col("landed_at").is_null(),
+        "departs in the hour of its id": pl.col("flight_id").str.ends_with(pl.col("scheduled_departure").dt.strftime("-%Y%m%dT%HZ")),
         "departs in its month": pl.col("local_day").str.starts_with(pl.col("month")),
     }

@@ -7,6 +7,9 @@ import polars as pl
 
 from mlops_assets.table import UTC, Table, column
 
+NEW_YORK: Final = "America/New_York"
+"""The clock of all three origins."""
+
 DISAGREE: Final = 15
 """Percent by which sensors may contradict each other; eight reports of 2013 do more, and most would if temperatures came in Celsius."""
 
@@ -39,5 +42,6 @@ class Weather(Table, available="published_at", level="public", key=("origin", "o
             (100 * _vapour("dew_point") / _vapour("temperature") - pl.col("humidity")).abs() <= DISAGREE
         ),
         "gusts are not below the wind": pl.col("wind_gust") >= pl.col("wind_speed"),
+        "observed in its month": pl.col("observed_hour").dt.convert_time_zone(NEW_YORK).dt.strftime("%Y-%m") == pl.col("month"),
         "published an hour after the label": pl.col("published_at") - pl.col("observed_hour") == pl.duration(hours=1),
     }

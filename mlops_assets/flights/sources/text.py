@@ -4,9 +4,10 @@ from typing import Final
 
 import polars as pl
 
+from mlops_assets.flights.contracts.weather import NEW_YORK
 from mlops_assets.specs import Months
 
-MONTHS: Final = Months(timezone="America/New_York")
+MONTHS: Final = Months(timezone=NEW_YORK)
 """Every origin (EWR, JFK, LGA) keeps New York time."""
 
 
