@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 KEY_TAG: Final = "mlops.key"
 CONTENT_TAG: Final = "mlops.content"
 HASH_TAG: Final = "mlops.sha256"
+KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow's UI takes an experiment for one of prompts and agents, and hides params and curves behind a switch."""
+
 CONTEXT_TAG: Final = "mlflow.data.context"
 PLOTS: Final = "plots"
 MODEL: Final = "model"
@@ -294,7 +297,7 @@ def _created(client: "MlflowClient", name: str, location: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(name, artifact_location=location, tags=KIND)
     except MlflowException:
         found = client.get_experiment_by_name(name)
         if found is None:

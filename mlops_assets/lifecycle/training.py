@@ -275,7 +275,7 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
             digest([read, spec.seed, code_version(spec.train, package=package)]),
             {"cutoff": cutoff, "dagster_run": context.run_id},
         )
-        with tracking.run(f"{address(asset_key)} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
+        with tracking.run(f"{spec.name} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
             frame = fitted(
                 spec,
                 examples.collect(),
