@@ -10,8 +10,7 @@ from resources.inbox import Inbox
 from resources.lake import DeltaLake, Lake
 from resources.registry.resource import Registry
 from resources.reports import Reports
-from resources.serving.controller import LocalServing, Serving
-from resources.serving.lock import serving_lock
+from resources.serving.controller import Serving
 from resources.settings import Environment, Settings
 from resources.tracking import Tracking
 
@@ -71,12 +70,11 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
             ui=f"http://127.0.0.1:{mlflow_port}",
         ),
         registry=registry,
-        serving=LocalServing(
+        serving=Serving(
             home=str(home / "serving"),
             ledger_url=registry.ledger_url,
             releases_root=registry.releases_root,
             keep=settings.service,
-            lock=str(serving_lock()),
         ),
         reports=Reports(root=str(home / "reports"), ui=f"http://127.0.0.1:{reports_port}"),
     )

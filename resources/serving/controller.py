@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,12 +20,13 @@ import dagster as dg
 from pydantic import Field
 
 from resources.errors import PlatformError
-from resources.serving.bundle import Bundle, CodeMoved, bundle, kept
-from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, Endpoint, hold, hold_for_ever, release, start_time
+from resources.serving.bundle import Bundle, bundle
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, RUNS, Endpoint, hold, start_time
 from resources.serving.routes import Declaration, Route
 from resources.settings import child_environment
 
 LAUNCH: Final = Path(__file__).with_name("launch.py")
+HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 12.0
 LOOK_SECONDS: Final = 0.1
@@ -42,8 +42,8 @@ THREADS: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Calls our own process: a proxy of the environment has no part in it."""
 
-_CHILDREN: Final[dict[int, "subprocess.Popen[bytes]"]] = {}
-"""Services that this process started, by pid: a child has to be waited for by its parent."""
+_CHILDREN: Final[list["subprocess.Popen[bytes]"]] = []
+"""Services that this process started: a child has to be waited for by its parent."""
 
 
 class ServiceFailed(PlatformError):
@@ -91,37 +91,8 @@ class Refused(PlatformError):
         self.status = status
 
 
-class Serving(dg.ConfigurableResource[Any], ABC):
-    """Port: the online service of a project."""
-
-    @abstractmethod
-    def start(self, routes: Sequence[Route], project: str) -> Endpoint:
-        """See to it that a service with this code is there or on its way; does not wait."""
-
-    @abstractmethod
-    def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
-        """Wait for what ``start`` began; then the new service is the one that answers."""
-
-    @abstractmethod
-    def wait_for(self, model: str, content_hash: str, timeout: float = START_SECONDS) -> Mapping[str, Any]:
-        """Wait until the service answers with this release; ``NotServed`` when it refuses."""
-
-    @abstractmethod
-    def predict(self, model: str, examples: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Ask the service: ``{"model", "version", "content_hash", "predictions": [{"prediction_id", "prediction"}]}``."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End the service and everything that belongs to it."""
-
-    def ensure(self, routes: Sequence[Route], project: str, timeout: float = START_SECONDS) -> Endpoint:
-        """``start`` and ``wait_until_ready``."""
-        self.start(routes, project)
-        return self.wait_until_ready(timeout)
-
-
-class LocalServing(Serving):
-    """One ``bentoml serve`` on this machine.
+class Serving(dg.ConfigurableResource[Any]):
+    """The online service of a project: one ``bentoml serve`` on this machine, in a process of its own.
 
     ``keep="held"`` (default) runs it for as long as one of the processes lives that asked for it; ``"detached"`` until ``stop``.
     """
@@ -129,39 +100,32 @@ class LocalServing(Serving):
     home: str = Field(description="Folder of the service: endpoint.json, bento/ (a BentoML store), runs/.")
     ledger_url: str = Field(description="The ledger that the service follows.")
     releases_root: str = Field(description="Where releases lie.")
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    workers: int = Field(default=1, description="Worker processes.")
-    lock: str | None = Field(default=None, description="requirements-serve.lock; without it the installed versions are pinned.")
     keep: Literal["held", "detached"] = Field(default="held", description="Whether the service ends with the processes that asked for it.")
 
     @property
     def _home(self) -> Path:
         return Path(self.home).absolute()
 
-    @property
-    def _store(self) -> Path:
-        return self._home / "bento"
-
-    @property
-    def _runs(self) -> Path:
-        return self._home / "runs"
-
     def current(self) -> Endpoint | None:
         """The service that answers, if its process runs."""
         return _alive(self._home / CURRENT)
+
+    def ensure(self, routes: Sequence[Route], project: str, timeout: float = START_SECONDS) -> Endpoint:
+        """``start`` and ``wait_until_ready``."""
+        self.start(routes, project)
+        return self.wait_until_ready(timeout)
 
     def start(self, routes: Sequence[Route], project: str) -> Endpoint:
         """Adopt the service that runs, if its code is the one asked for; else start another beside it, on a port of its own."""
         declaration = Declaration(project=project, routes=tuple(routes), ledger_url=self.ledger_url, releases_root=self.releases_root)
         with self._locked():
-            _reap()
-            wanted = self._wanted(declaration)
-            self._hold()
+            wanted = bundle(declaration)
+            hold(self._home, detached=self.keep == "detached")
             starting, current = _alive(self._home / NEXT), _alive(self._home / CURRENT)
             if starting is not None and starting.bento == wanted.tag:
                 return starting
             self._give_up(starting)
-            return current if current is not None and current.bento == wanted.tag else self._spawn(wanted, declaration)
+            return current if current is not None and current.bento == wanted.tag else self._spawn(wanted)
 
     def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
         """Wait until the next service has looked at every model, then make it the one that answers; the old one drains by itself."""
@@ -172,12 +136,12 @@ class LocalServing(Serving):
                 raise NoService(home=self._home)
             if not found.alive:
                 self._give_up(found)
-                raise ServiceFailed(project=found.project, what="ended while it started", log=Path(found.log))
+                raise ServiceFailed(project=found.project, what="ended while it started", log=found.log)
             seats = self._seats(found)
             if seats is not None and all(seat["looked"] for seat in seats.values()):
                 return self._flip(found, seats)
             if time.monotonic() > deadline:
-                raise ServiceFailed(project=found.project, what=f"was not ready after {timeout:.0f} s", log=Path(found.log))
+                raise ServiceFailed(project=found.project, what=f"was not ready after {timeout:.0f} s", log=found.log)
             time.sleep(LOOK_SECONDS)
 
     def wait_for(self, model: str, content_hash: str, timeout: float = START_SECONDS) -> Mapping[str, Any]:
@@ -210,7 +174,7 @@ class LocalServing(Serving):
         with self._locked():
             for name in (CURRENT, NEXT):
                 (self._home / name).unlink(missing_ok=True)
-            for record in self._runs.glob(f"*/{RECORD}"):
+            for record in (self._home / RUNS).glob(f"*/{RECORD}"):
                 self._end(Endpoint.read(record))
             shutil.rmtree(self._home / HOLDERS, ignore_errors=True)
 
@@ -220,66 +184,41 @@ class LocalServing(Serving):
             raise NoService(home=self._home)
         return found
 
-    def _wanted(self, declaration: Declaration) -> Bundle:
-        """The Bento of the code as it is here; when that is not the code asked for, one that was built of it before."""
-        try:
-            return bundle(declaration, lock=Path(self.lock) if self.lock else None)
-        except CodeMoved:
-            found = kept(declaration, self._store)
-            if found is None:
-                raise
-            return found
-
     def _locked(self) -> contextlib.AbstractContextManager[Any]:
         from filelock import FileLock
 
         self._home.mkdir(parents=True, exist_ok=True)
         return FileLock(self._home / "lock", timeout=LOCK_SECONDS)
 
-    def _hold(self) -> None:
-        if self.keep == "detached":
-            hold_for_ever(self._home)
-        else:
-            hold(self._home)
-
-    def release(self) -> None:
-        """This process needs the service no longer; it ends if nobody else does."""
-        release(self._home)
-
-    def _spawn(self, wanted: Bundle, declaration: Declaration) -> Endpoint:
-        run = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
-        folder = self._runs / run
-        for old in sorted(self._runs.glob("*"))[:-KEPT_RUNS]:
+    def _spawn(self, wanted: Bundle) -> Endpoint:
+        runs, run = self._home / RUNS, f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+        for old in sorted(runs.glob("*"))[:-KEPT_RUNS]:
             if _alive(old / RECORD) is None:
                 shutil.rmtree(old, ignore_errors=True)
+        folder, port = runs / run, _free_port()
         (folder / "tmp").mkdir(parents=True)
-        context = "" if wanted.built(self._store) else str(folder / "context")
-        if context:
-            wanted.stage(Path(context))
-        port = _free_port(self.host)
-        plan = {
-            "bento": str(wanted.path(self._store)),
-            "context": context,
-            "host": self.host,
-            "port": str(port),
-            "workers": str(self.workers),
-        }
-        record = folder / RECORD
+        wanted.stage(folder / "context")
+        bento = self._home / "bento" / "bentos" / wanted.name / wanted.version
         environment = child_environment(
-            **THREADS, **{RUN_VARIABLE: str(record)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")
-        )  # fmt: skip
+            **THREADS, **{RUN_VARIABLE: str(folder / RECORD)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")
+        )
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603  our own interpreter and script
-                [sys.executable, "-P", str(LAUNCH), json.dumps(plan)],
+                [sys.executable, "-P", str(LAUNCH), str(bento), str(folder / "context"), HOST, str(port)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True,
             )  # fmt: skip
-        _CHILDREN[process.pid] = process
+        _CHILDREN[:] = [*(child for child in _CHILDREN if child.poll() is None), process]
+        started = start_time(process.pid) or time.time()
         endpoint = Endpoint(
-            run=run, url=f"http://{self.host}:{port}", pid=process.pid, started=start_time(process.pid) or time.time(), bento=wanted.tag,
-            project=declaration.project, hashes={route.model: route.code_hash for route in declaration.routes},
-            ledger_url=self.ledger_url, releases_root=self.releases_root, home=str(self._home), log=str(folder / "log"),
-        )  # fmt: skip
-        endpoint.write(record)
+            run=run,
+            url=f"http://{HOST}:{port}",
+            pid=process.pid,
+            started=started,
+            project=wanted.name,
+            bento=wanted.tag,
+            home=str(self._home),
+        )
+        endpoint.write(folder / RECORD)
         endpoint.write(self._home / NEXT)
         return endpoint
 
@@ -313,7 +252,7 @@ class LocalServing(Serving):
     def _end(self, endpoint: Endpoint | None) -> None:
         if endpoint is not None and endpoint.alive:
             end_tree(endpoint)
-            shutil.rmtree(self._runs / endpoint.run / "tmp", ignore_errors=True)
+            shutil.rmtree(endpoint.folder / "tmp", ignore_errors=True)
 
 
 def end_tree(endpoint: Endpoint) -> None:
@@ -331,12 +270,6 @@ def end_tree(endpoint: Endpoint) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=STOP_SECONDS)
-    _reap()
-
-
-def _reap() -> None:
-    for pid in [pid for pid, child in _CHILDREN.items() if child.poll() is not None]:
-        del _CHILDREN[pid]
 
 
 def _alive(path: Path) -> Endpoint | None:
@@ -344,9 +277,9 @@ def _alive(path: Path) -> Endpoint | None:
     return found if found is not None and found.alive else None
 
 
-def _free_port(host: str) -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        probe.bind((HOST, 0))
         return probe.getsockname()[1]
 
 

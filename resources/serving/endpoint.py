@@ -17,13 +17,14 @@ RUN_VARIABLE: Final = "SERVING_RUN_RECORD"
 CURRENT: Final = "endpoint.json"
 NEXT: Final = "next.json"
 HOLDERS: Final = "holders"
+RUNS: Final = "runs"
 DETACHED: Final = "detached"
 SAME_START_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A service process and the Bento that it serves; ``hashes`` is the code hash of each model's route."""
+    """A service process and the Bento that it serves."""
 
     run: str
     url: str
@@ -31,11 +32,7 @@ class Endpoint:
     started: float
     project: str
     bento: str
-    hashes: Mapping[str, str]
-    ledger_url: str
-    releases_root: str
     home: str
-    log: str
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -48,6 +45,16 @@ class Endpoint:
     def write(self, path: Path) -> None:
         """Replace ``path`` in one step: a reader sees the old record or this one."""
         replace(path, asdict(self))
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to this run alone."""
+        return Path(self.home) / RUNS / self.run
+
+    @property
+    def log(self) -> Path:
+        """What the process and its workers print."""
+        return self.folder / "log"
 
     @property
     def alive(self) -> bool:
@@ -80,19 +87,9 @@ def running(pid: int, started: float) -> bool:
     return found is not None and abs(found - started) < SAME_START_SECONDS
 
 
-def hold(home: Path) -> None:
-    """Keep the service in ``home`` running for as long as this process lives."""
-    replace(home / HOLDERS / str(os.getpid()), {"started": start_time(os.getpid())})
-
-
-def hold_for_ever(home: Path) -> None:
-    """Keep the service in ``home`` running until it is stopped."""
-    replace(home / HOLDERS / DETACHED, {})
-
-
-def release(home: Path) -> None:
-    """This process needs the service no longer."""
-    (home / HOLDERS / str(os.getpid())).unlink(missing_ok=True)
+def hold(home: Path, *, detached: bool = False) -> None:
+    """Keep the service in ``home`` running for as long as this process lives, or, ``detached``, until it is stopped."""
+    replace(home / HOLDERS / (DETACHED if detached else str(os.getpid())), {"started": start_time(os.getpid())})
 
 
 def held(home: Path) -> bool:

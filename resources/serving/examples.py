@@ -3,148 +3,75 @@
 Every refusal names the field and says what was expected. Knows JSON and types; neither HTTP nor models.
 """
 
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Final
 
-import orjson
 import polars as pl
+from pydantic import ValidationError
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from resources.errors import PlatformError
-from resources.serving.scoring import Field, typed
+from resources.serving.scoring import DTYPES, Field
 
 MOST_EXAMPLES: Final = 50_000
-SHOWN: Final = 5
-INT64: Final = 2**63
-
-KINDS: Final[Mapping[str, tuple[type, ...]]] = {
-    "string": (str,), "int64": (int,), "float64": (float, int), "bool": (bool,), "date": (str,), "datetime": (str,),
-}  # fmt: skip
-SAID: Final[Mapping[str, str]] = {
-    "string": "a string of Unicode text",
-    "int64": "a whole number of 64 bits",
-    "float64": "a finite number",
-    "bool": "true or false",
-    "date": "a date such as 2013-12-24",
-    "datetime": "an instant with its offset such as 2013-12-24T10:00:00+00:00",
+KINDS: Final[Mapping[str, tuple[CoreSchema, str]]] = {
+    "string": (core_schema.str_schema(), "a string of Unicode text"),
+    "int64": (core_schema.int_schema(ge=-(2**63), lt=2**63), "a whole number of 64 bits"),
+    "float64": (core_schema.float_schema(allow_inf_nan=False), "a finite number"),
+    "bool": (core_schema.bool_schema(), "true or false"),
+    "date": (core_schema.date_schema(), "a date such as 2013-12-24"),
+    "datetime": (core_schema.datetime_schema(tz_constraint="aware"), "an instant with its offset such as 2013-12-24T10:00:00+00:00"),
 }
+"""How a value of each type is checked, and what is expected of it in words."""
 
 
 class BadRequest(PlatformError):
     """A body that cannot be answered; ``field`` and ``example`` name the culprit where there is one."""
 
-    def __init__(self, *, what: str, field: str | None = None, example: int | None = None) -> None:
+    def __init__(self, what: str, *, field: str | None = None, example: int | None = None, status: int = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(f"{what} Nothing was predicted.")
         self.field = field
         self.example = example
+        self.status = status
 
 
-def parse(body: bytes, fields: Mapping[str, Field]) -> pl.DataFrame:
-    """The examples of a body ``{"examples": [{field: value, …}, …]}``, one row each, with exactly ``fields``."""
-    return frame(_examples(_decoded(body)), fields)
+def reader(fields: Mapping[str, Field]) -> Callable[[bytes], pl.DataFrame]:
+    """What reads a body ``{"examples": [{field: value}, …]}`` into a frame of exactly ``fields``, a row an example, or ``BadRequest``."""
+    values = {name: KINDS[field["dtype"]][0] for name, field in fields.items()}
+    nullable = {name: core_schema.nullable_schema(values[name]) for name, field in fields.items() if field["nullable"]}
+    example = core_schema.typed_dict_schema(
+        {name: core_schema.typed_dict_field(one) for name, one in (values | nullable).items()}, extra_behavior="forbid"
+    )
+    examples = core_schema.list_schema(example, min_length=1, max_length=MOST_EXAMPLES, fail_fast=True)
+    body = core_schema.typed_dict_schema({"examples": core_schema.typed_dict_field(examples)}, extra_behavior="forbid")
+    check = SchemaValidator(body)
 
-
-def frame(examples: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> pl.DataFrame:
-    """Examples as a typed frame, or ``BadRequest`` naming the first culprit."""
-    _same_fields(examples, fields)
-    for name, field in fields.items():
-        _check(name, [row[name] for row in examples], field)
-    return typed(examples, fields)
-
-
-def _decoded(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as strict:
-        return _lenient(body, reason=str(strict))
-
-
-def _lenient(body: bytes, *, reason: str) -> object:
-    """Decode what only loose parsers read (NaN, Infinity, 1e400), so that the refusal can name the field that holds it."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest(what=f'The body is not JSON ({reason}). Send {{"examples": [{{"feature": value}}]}}.') from None
-
-
-def _examples(decoded: object) -> list[Mapping[str, Any]]:
-    if not isinstance(decoded, dict) or set(cast("dict[str, object]", decoded)) != {"examples"}:
-        raise BadRequest(what='The body must be an object with one field, "examples".', field="examples")
-    examples = cast("dict[str, object]", decoded)["examples"]
-    if not isinstance(examples, list) or not examples:
-        raise BadRequest(what='"examples" must be a list of at least one example.', field="examples")
-    found = cast("list[object]", examples)
-    if len(found) > MOST_EXAMPLES:
-        raise BadRequest(
-            what=f'"examples" holds {len(found):,} examples; one request may hold {MOST_EXAMPLES:,}. Split it.', field="examples"
-        )
-    for row, example in enumerate(found):
-        if not isinstance(example, dict):
-            raise BadRequest(what=f"Example {row} is not an object of feature: value.", field="examples", example=row)
-    return cast("list[Mapping[str, Any]]", found)
-
-
-def _same_fields(examples: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> None:
-    expected = fields.keys()
-    for row, example in enumerate(examples):
-        if example.keys() == expected:
-            continue
-        unknown = sorted(example.keys() - expected)
-        wrong, verb = (unknown, "has unknown field") if unknown else (sorted(expected - example.keys()), "lacks field")
-        raise BadRequest(what=f"Example {row} {verb} {_few(wrong)}. Known: {_few(sorted(expected))}.", field=wrong[0], example=row)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(name[:80] for name in names[:SHOWN]) + more
-
-
-def _check(name: str, values: Sequence[object], field: Field) -> None:
-    kind: str = field["dtype"]
-    allowed = {*KINDS[kind], type(None)} if field["nullable"] else {*KINDS[kind]}
-    content = CONTENT.get(kind)
-    for row, value in enumerate(values):
-        if type(value) not in allowed or (value is not None and content is not None and not content(value)):
-            null = " or null" if field["nullable"] else ""
-            raise BadRequest(what=f"Example {row}: {name} must be {SAID[kind]}{null}, not {_shown(value)}.", field=name, example=row)
-
-
-def _shown(value: object) -> str:
-    return f"{value!r:.40} ({type(value).__name__})" if isinstance(value, str | int | float | bool) else type(value).__name__
-
-
-def _whole(value: Any) -> bool:
-    return -INT64 <= value < INT64
-
-
-def _unicode(value: Any) -> bool:
-    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def _readable(read: Callable[[str], date]) -> Callable[[Any], bool]:
-    def check(value: Any) -> bool:
+    def read(sent: bytes) -> pl.DataFrame:
         try:
-            found = read(value)
-        except ValueError:
-            return False
-        return not isinstance(found, datetime) or found.tzinfo is not None
+            rows = check.validate_json(sent, strict=True)["examples"]
+        except ValidationError as error:
+            raise _refusal(error, fields) from None
+        return pl.DataFrame({name: pl.Series(name, [row[name] for row in rows], DTYPES[one["dtype"]]) for name, one in fields.items()})
 
-    return check
+    return read
 
 
-CONTENT: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "string": _unicode,
-    "int64": _whole,
-    "float64": _finite,
-    "date": _readable(date.fromisoformat),
-    "datetime": _readable(datetime.fromisoformat),
-}
+def _refusal(error: ValidationError, fields: Mapping[str, Field]) -> BadRequest:
+    """The first thing that is wrong, in words that a client can act on."""
+    first = error.errors(include_url=False)[0]
+    kind, place, found = first["type"], first["loc"], first["input"]
+    if kind == "json_invalid":
+        return BadRequest(f'The body is not JSON ({first["msg"]}). Send {{"examples": [{{"feature": value}}]}}.')
+    if kind == "too_long":
+        return BadRequest(f'"examples" holds more than the {MOST_EXAMPLES:,} that one request may hold. Split it.', field="examples")
+    if len(place) < 3:  # noqa: PLR2004  not yet at examples, row, field
+        row = next((part for part in place if isinstance(part, int)), None)
+        return BadRequest('The body must be {"examples": [{feature: value}]} with at least one example.', field="examples", example=row)
+    row, name = int(place[1]), str(place[2])
+    if kind in {"missing", "extra_forbidden"}:
+        verb = "lacks field" if kind == "missing" else "has unknown field"
+        return BadRequest(f"Example {row} {verb} {name:.80}. Known: {', '.join(sorted(fields))}.", field=name, example=row)
+    wanted = KINDS[fields[name]["dtype"]][1] + (" or null" if fields[name]["nullable"] else "")
+    shown = f"{found!r:.40} ({type(found).__name__})" if isinstance(found, str | int | float) else type(found).__name__
+    return BadRequest(f"Example {row}: {name} must be {wanted}, not {shown}.", field=name, example=row)

@@ -5,8 +5,7 @@ A public middleware hook of BentoML places it before BentoML's own, slower path;
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
+from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,9 +13,8 @@ import anyio
 import anyio.to_thread
 import orjson
 
-from resources.errors import PlatformError
-from resources.serving.examples import BadRequest, parse
-from resources.serving.worker import Answer, Follower, NothingLive, UnknownModel
+from resources.serving.examples import BadRequest
+from resources.serving.worker import Follower, NothingLive, UnknownModel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,21 +31,6 @@ PAGE: Final = b"""<!doctype html><meta charset="utf-8"><title>models</title>
 """The index page: BentoML's own, less the script that it loads from elsewhere."""
 
 
-class TooLarge(PlatformError):
-    """A body over the limit."""
-
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit // 2**20} MiB. Nothing was predicted. Send the examples in several requests.")
-
-
-STATUS: Final[Mapping[type[PlatformError], HTTPStatus]] = {
-    BadRequest: HTTPStatus.BAD_REQUEST,
-    UnknownModel: HTTPStatus.NOT_FOUND,
-    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    NothingLive: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-
-
 class Front:
     """ASGI middleware around BentoML's app."""
 
@@ -55,7 +38,7 @@ class Front:
         self._app = app
         self._follower = follower
         self._run = run
-        self._one_at_a_time: anyio.CapacityLimiter | None = None
+        self._one_at_a_time = anyio.CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request."""
@@ -71,38 +54,22 @@ class Front:
         else:
             await self._app(scope, receive, send)
 
-    async def _predict(self, model: str, receive: Receive) -> tuple[HTTPStatus, Any]:
-        """One version answers the whole request: the reference is read once."""
+    async def _predict(self, model: str, receive: Receive) -> tuple[int, Any]:
+        """One version answers the whole request: the reference is read once.
+
+        Models predict one request at a time, outside the event loop: probes answer meanwhile and model code need not be thread-safe.
+        """
         try:
             version = self._follower.loaded(model)
-            examples = parse(await _body(receive), version.fields)
-            answer = await anyio.to_thread.run_sync(partial(version.answer, examples), limiter=self._limiter)
-        except PlatformError as error:
-            return _refusal(error)
+            examples = version.read(await _body(receive))
+            return HTTPStatus.OK, await anyio.to_thread.run_sync(version.answer, examples, limiter=self._one_at_a_time)
+        except BadRequest as error:
+            return error.status, {"error": str(error), "field": error.field, "example": error.example}
+        except (UnknownModel, NothingLive) as error:
+            return error.status, {"error": str(error)}
         except Exception:  # the door of a process: an escaped error leaves the client waiting for BentoML's whole timeout
             LOGGER.exception("predicting %s failed", model)
             return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": FAILED}
-        return HTTPStatus.OK, _plain(answer)
-
-    @property
-    def _limiter(self) -> anyio.CapacityLimiter:
-        """Models predict one request at a time, outside the event loop: probes answer meanwhile and model code need not be thread-safe."""
-        if self._one_at_a_time is None:
-            self._one_at_a_time = anyio.CapacityLimiter(1)
-        return self._one_at_a_time
-
-
-def _plain(answer: Answer) -> dict[str, Any]:
-    return {"model": answer.model, "version": answer.version, "content_hash": answer.content_hash, "predictions": answer.predictions}
-
-
-def _refusal(error: PlatformError) -> tuple[HTTPStatus, dict[str, Any]]:
-    status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        LOGGER.error("%s", error)
-        return status, {"error": FAILED}
-    where = {"field": error.field, "example": error.example} if isinstance(error, BadRequest) else {}
-    return status, {"error": str(error), **where}
 
 
 async def _body(receive: Receive) -> bytes:
@@ -113,12 +80,13 @@ async def _body(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > MOST_BYTES:
-            raise TooLarge(limit=MOST_BYTES)
+            what = f"The body is larger than {MOST_BYTES // 2**20} MiB. Send the examples in several requests."
+            raise BadRequest(what, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not message.get("more_body", False):
             return b"".join(chunks)
 
 
-async def _send(send: Send, status: HTTPStatus, content: Any) -> None:
+async def _send(send: Send, status: int, content: Any) -> None:
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     kind = b"text/html; charset=utf-8" if isinstance(content, bytes) else b"application/json"
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]

@@ -1,71 +1,41 @@
-"""The serving requirements: pinned as installed when there is no lock, compared with what is installed when there is one."""
+"""The serving requirements: one lock, compared with what is installed where it serves."""
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
-
-DEPENDENCIES: Final = (
-    "bentoml",
-    "httptools",
-    "lightgbm",
-    "numpy",
-    "orjson",
-    "polars",
-    "psutil",
-    "pydantic",
-    "scipy",
-    "sqlalchemy",
-    "uvloop",
-)
-"""Direct dependencies of serving."""
-
 
 LOCK: Final = "requirements-serve.lock"
 
 
-def serving_lock() -> Path | None:
-    """The serving lock: beside this module in a wheel, at the root of a checkout; None when there is neither."""
+def serving_lock() -> Path:
+    """The serving lock: at the root of a checkout, beside this module in a wheel."""
     here = Path(__file__).resolve()
-    return next((path for path in (here.with_name(LOCK), here.parents[2] / LOCK) if path.is_file()), None)
+    checkout = here.parents[2] / LOCK
+    return checkout if checkout.is_file() else here.with_name(LOCK)
 
 
 def lock_hash() -> str:
-    """SHA-256 of the serving requirements: of the lock's bytes, or of the installed versions where there is no lock."""
-    path = serving_lock()
-    return hashlib.sha256(path.read_bytes() if path is not None else pinned().encode()).hexdigest()
-
-
-def pinned(names: Iterable[str] = DEPENDENCIES) -> str:
-    """Requirements as installed here, for an installation that has no lock."""
-    lines: list[str] = []
-    for name in names:
-        try:
-            lines.append(f"{name}=={importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "\n".join(lines) + "\n"
+    """SHA-256 of the serving lock's bytes."""
+    return hashlib.sha256(serving_lock().read_bytes()).hexdigest()
 
 
 def differing(requirements: str) -> list[str]:
     """Requirements for this machine that are not installed as pinned, each as a short sentence."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import Requirement
 
+    lines = (line.partition(" --hash")[0].strip() for line in requirements.replace("\\\n", " ").splitlines())
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     found: list[str] = []
-    for line in requirements.replace("\\\n", " ").splitlines():
-        try:
-            requirement = Requirement(line.partition(" --hash")[0].strip())
-        except InvalidRequirement:
-            continue
-        if requirement.marker is None or requirement.marker.evaluate():
-            found += _differs(requirement.name, str(requirement.specifier))
+    for pin in pins:
+        wanted, installed = str(pin.specifier).removeprefix("=="), _installed(pin.name)
+        if installed != wanted and (pin.marker is None or pin.marker.evaluate()):
+            found.append(f"{pin.name} is {installed}, the lock wants {wanted}")
     return found
 
 
-def _differs(name: str, wanted: str) -> list[str]:
+def _installed(name: str) -> str:
     try:
-        installed = importlib.metadata.version(name)
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return [f"{name} is not installed, the lock wants {wanted.removeprefix('==')}"]
-    return [] if wanted in {"", f"=={installed}"} else [f"{name} is {installed}, the lock wants {wanted.removeprefix('==')}"]
+        return "not installed"

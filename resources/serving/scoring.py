@@ -34,30 +34,11 @@ PROBE_ROWS: Final = 8
 TOLERANCE: Final = 1e-9
 
 
-class EntryNotFound(PlatformError):
-    """The entry point of a model names nothing that can be called."""
-
-    def __init__(self, *, entry: str, reason: str) -> None:
-        super().__init__(
-            f"{entry}: no such function ({reason}). Nothing can be predicted with it. "
-            "Write it as `package.module:function` and check the spelling."
-        )
-
-
 class ScoreFailed(PlatformError):
     """The model's own code raised, or returned what is no prediction."""
 
     def __init__(self, *, entry: str, rows: int, reason: str) -> None:
         super().__init__(f"{entry} failed on {rows} examples: {reason}. No prediction was written. Mend {entry.partition(':')[0]}.")
-
-
-class FeaturesMissing(PlatformError):
-    """The frame lacks columns that the model was fitted on."""
-
-    def __init__(self, *, entry: str, missing: Sequence[str]) -> None:
-        super().__init__(
-            f"{entry}: the examples lack {', '.join(missing)}. Nothing was predicted. Join the model's features before scoring."
-        )
 
 
 class ProbeFailed(PlatformError):
@@ -70,28 +51,14 @@ class ProbeFailed(PlatformError):
         )
 
 
-def resolve(entry: str) -> Score:
-    """Import ``package.module:function`` by name."""
-    module, colon, name = entry.partition(":")
-    if not colon or not name.isidentifier():
-        raise EntryNotFound(entry=entry, reason="not of the form package.module:function")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise EntryNotFound(entry=entry, reason=str(error)) from error
-    return found
-
-
 def score(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str]) -> pl.Series:
-    """Predictions of the model behind ``entry``, one finite number a row, in the order of ``frame``."""
-    missing = [name for name in features if name not in frame.columns]
-    if missing:
-        raise FeaturesMissing(entry=entry, missing=missing)
-    function = resolve(entry)
-    if frame.is_empty():
-        return pl.Series("prediction", [], dtype=pl.Float64)
+    """Predictions of the model behind ``entry`` (``package.module:function``), one finite number a row, in the order of ``frame``."""
+    if missing := [name for name in features if name not in frame.columns]:
+        raise ScoreFailed(entry=entry, rows=frame.height, reason=f"the examples lack {', '.join(missing)}")
+    module, _, name = entry.partition(":")
     try:
-        found = function(parts, frame.select(features))
+        function: Score = getattr(importlib.import_module(module), name)
+        found = function(parts, frame.select(features)) if frame.height else pl.Series([], dtype=pl.Float64)
     except Exception as error:  # the model's own code may raise anything; it is named and passed on
         raise ScoreFailed(entry=entry, rows=frame.height, reason=f"{type(error).__name__}: {error}") from error
     return _finite(entry, found, frame.height)
@@ -99,16 +66,18 @@ def score(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequ
 
 def _finite(entry: str, found: object, rows: int) -> pl.Series:
     if not isinstance(found, pl.Series):
-        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {type(found).__name__}, not a polars Series")
-    if found.len() != rows:
-        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {found.len()} predictions")
-    if not found.dtype.is_numeric():
-        raise ScoreFailed(entry=entry, rows=rows, reason=f"returned {found.dtype}, not numbers")
-    numbers = found.cast(pl.Float64).alias("prediction")
-    bad = rows - int(numbers.is_finite().fill_null(value=False).sum())
-    if bad:
-        raise ScoreFailed(entry=entry, rows=rows, reason=f"{bad} predictions are null, NaN or infinite")
-    return numbers
+        reason = f"returned {type(found).__name__}, not a polars Series"
+    elif found.len() != rows:
+        reason = f"returned {found.len()} predictions"
+    elif not found.dtype.is_numeric():
+        reason = f"returned {found.dtype}, not numbers"
+    else:
+        numbers = found.cast(pl.Float64).alias("prediction")
+        bad = rows - int(numbers.is_finite().fill_null(value=False).sum())
+        if not bad:
+            return numbers
+        reason = f"{bad} predictions are null, NaN or infinite"
+    raise ScoreFailed(entry=entry, rows=rows, reason=reason)
 
 
 def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
@@ -146,31 +115,14 @@ def rows(frame: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [{name: value.isoformat() if isinstance(value, date | datetime) else value for name, value in row.items()} for row in plain]
 
 
-def typed(examples: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> pl.DataFrame:
-    """Plain JSON values as a frame with the types of the signature; the inverse of ``rows``."""
-    return pl.DataFrame({name: _series(name, [row[name] for row in examples], field) for name, field in fields.items()})
-
-
-def _series(name: str, values: list[Any], field: Field) -> pl.Series:
-    dtype = DTYPES[field["dtype"]]
-    if dtype == pl.Date():
-        values = [None if value is None else date.fromisoformat(value) for value in values]
-    elif dtype.is_temporal():
-        values = [None if value is None else datetime.fromisoformat(value) for value in values]
-    elif dtype.is_float():
-        values = [None if value is None else float(value) for value in values]
-    return pl.Series(name, values, dtype=dtype)
-
-
 def probe(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str], *, n: int = PROBE_ROWS) -> dict[str, Any]:
     """A few evenly spaced examples with the answers that this model gives now; a worker repeats them before it serves the version."""
     some = frame.gather_every(max(1, frame.height // n)).head(n)
     return {"examples": rows(some, features), "predictions": score(entry, parts, some, features).to_list()}
 
 
-def passes(entry: str, parts: dict[str, Any], recorded: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
+def passes(entry: str, parts: dict[str, Any], examples: pl.DataFrame, features: Sequence[str], recorded: Sequence[float]) -> None:
     """Raise ``ProbeFailed`` unless the model repeats its recorded answers."""
-    answers = score(entry, parts, typed(recorded["examples"], fields), tuple(fields)).to_list()
-    for row, (expected, got) in enumerate(zip(recorded["predictions"], answers, strict=True)):
+    for row, (expected, got) in enumerate(zip(recorded, score(entry, parts, examples, features), strict=True)):
         if not math.isclose(expected, got, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             raise ProbeFailed(entry=entry, row=row, expected=expected, got=got)

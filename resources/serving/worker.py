@@ -7,26 +7,26 @@ version before answers. What it cannot load it refuses by name, keeps the old ve
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
+import orjson
 import polars as pl
 
 from resources.errors import PlatformError
 from resources.registry.ledger import Ledger
 from resources.registry.releases import Releases
 from resources.registry.states import Entry, live_at, upcoming
-from resources.serving.examples import frame
+from resources.serving.examples import reader
 from resources.serving.routes import Route
 from resources.serving.scoring import Field, passes, prediction_ids, score
 
 LOGGER: Final = logging.getLogger("resources.serving.worker")
 POLL_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 5.0
-SIGNED: Final = ("entry", "code_hash", "features")
-"""What a release's signature tells serving; ``request`` may add fields that name an example without being features."""
 
 
 class CodeDiffers(PlatformError):
@@ -39,18 +39,10 @@ class CodeDiffers(PlatformError):
         )
 
 
-class ReleaseIncomplete(PlatformError):
-    """A release that does not say what serving has to know."""
-
-    def __init__(self, *, model: str, content_hash: str, missing: Sequence[str]) -> None:
-        super().__init__(
-            f"{model}: release {content_hash[:12]} lacks {', '.join(missing)}, so no worker can check it. "
-            f"It is not loaded; the version before keeps answering. Materialize release/{model}/candidate again."
-        )
-
-
 class NothingLive(PlatformError):
     """A model of this service that has no version to answer with."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, *, model: str, reason: str | None) -> None:
         because = f": {reason}" if reason else ", because none is live in the ledger"
@@ -60,18 +52,10 @@ class NothingLive(PlatformError):
 class UnknownModel(PlatformError):
     """A model that this service does not have."""
 
+    status = HTTPStatus.NOT_FOUND
+
     def __init__(self, *, model: str, known: Sequence[str]) -> None:
         super().__init__(f"{model[:80]} is not a model of this service. Known: {', '.join(known)}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Predictions, and exactly which version made them."""
-
-    model: str
-    version: int
-    content_hash: str
-    predictions: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +69,14 @@ class Loaded:
     parts: dict[str, Any]
     fields: Mapping[str, Field]
     features: tuple[str, ...]
+    read: Callable[[bytes], pl.DataFrame]
 
-    def answer(self, examples: pl.DataFrame) -> Answer:
-        """Predictions for a frame with exactly ``fields``."""
-        predictions = score(self.entry, self.parts, examples, self.features).to_list()
-        ids = prediction_ids(self.content_hash, examples, tuple(self.fields)).to_list()
+    def answer(self, examples: pl.DataFrame) -> dict[str, Any]:
+        """Predictions for a frame with exactly ``fields``, and which version made them."""
+        predictions = score(self.entry, self.parts, examples, self.features)
+        ids = prediction_ids(self.content_hash, examples, tuple(self.fields))
         pairs = [{"prediction_id": one, "prediction": value} for one, value in zip(ids, predictions, strict=True)]
-        return Answer(model=self.model, version=self.version, content_hash=self.content_hash, predictions=pairs)
+        return {"model": self.model, "version": self.version, "content_hash": self.content_hash, "predictions": pairs}
 
 
 @dataclass
@@ -134,14 +119,24 @@ class Follower:
             raise NothingLive(model=model, reason=next(reversed(seat.refused.values()), None))
         return seat.current
 
-    def answer(self, model: str, examples: Sequence[Mapping[str, Any]]) -> Answer:
+    def answer(self, model: str, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Predictions for plain examples, strictly checked."""
         version = self.loaded(model)
-        return version.answer(frame(examples, version.fields))
+        return version.answer(version.read(orjson.dumps({"examples": examples})))
 
     def describe(self) -> dict[str, Any]:
         """Who answers for each model, and who was refused; plain data."""
-        return {model: _described(seat, self.routes[model]) for model, seat in self.seats.items()}
+        return {
+            model: {
+                "version": seat.current.version if seat.current else None,
+                "content_hash": seat.current.content_hash if seat.current else None,
+                "request": seat.current.fields if seat.current else None,
+                "code_hash": self.routes[model].code_hash,
+                "refused": dict(seat.refused),
+                "looked": seat.looked,
+            }
+            for model, seat in self.seats.items()
+        }
 
     def report(self, subject: str, what: str, payload: Mapping[str, object]) -> None:
         """Tell the ledger's observations what this worker saw."""
@@ -179,7 +174,8 @@ class Follower:
             if live is not None:
                 self._become(seat, self.routes[model], live)
             elif seat.current is not None:
-                self._drop(seat)
+                self.report(model, "dropped", {"content_hash": seat.current.content_hash, "version": seat.current.version})
+                seat.current = None
             if following is not None and following.content_hash != getattr(live, "content_hash", None):
                 self._prepare(seat, self.routes[model], following)
             seat.looked = True
@@ -190,12 +186,7 @@ class Follower:
         self._prepare(seat, route, live)
         if seat.ready is not None and seat.ready.content_hash == live.content_hash:
             seat.current, seat.ready = seat.ready, None
-            self._observe(route.model, "live", live)
-
-    def _drop(self, seat: Seat) -> None:
-        gone, seat.current = seat.current, None
-        if gone is not None:
-            self.report(gone.model, "dropped", {"content_hash": gone.content_hash, "version": gone.version})
+            self._observe("live", live)
 
     def _prepare(self, seat: Seat, route: Route, entry: Entry) -> None:
         name = str(entry.content_hash)
@@ -206,48 +197,29 @@ class Follower:
         seat.tried[name] = time.monotonic()
         try:
             seat.ready = self._load(route, entry)
-        except (PlatformError, OSError) as error:
-            self._refuse(seat, route, entry, str(error))
+        except Exception as error:  # noqa: BLE001  a release's libraries may raise anything, and this thread must go on
+            reason = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+            if seat.refused.get(name) != reason:
+                seat.refused[name] = reason
+                LOGGER.warning("worker %s refused %s", self._worker, reason)
+                self._observe("refused", entry, reason=reason, code_hash=route.code_hash)
         else:
             seat.refused.pop(name, None)
-            self._observe(route.model, "loaded", entry)
-
-    def _refuse(self, seat: Seat, route: Route, entry: Entry, reason: str) -> None:
-        name = str(entry.content_hash)
-        if seat.refused.get(name) != reason:
-            seat.refused[name] = reason
-            LOGGER.warning("worker %s refused %s", self._worker, reason)
-            self._observe(route.model, "refused", entry, reason=reason, code_hash=route.code_hash)
+            self._observe("loaded", entry)
 
     def _load(self, route: Route, entry: Entry) -> Loaded:
-        name = str(entry.content_hash)
-        manifest = entry.payload.get("manifest_hash")
-        release = self._releases.load(route.model, name, manifest_hash=manifest if isinstance(manifest, str) else None)
-        said = release.signature
-        probe = said.get("probe")
-        missing = [key for key in SIGNED if key not in said] + ([] if probe else ["probe"])
-        if missing:
-            raise ReleaseIncomplete(model=route.model, content_hash=name, missing=missing)
+        release = self._releases.of(entry)
+        said, parts = release.signature, dict(release.parts)
         if said["code_hash"] != route.code_hash or said["entry"] != route.entry:
-            raise CodeDiffers(model=route.model, content_hash=name, release=said["code_hash"], bento=route.code_hash)
-        parts = dict(release.parts)
-        passes(route.entry, parts, probe, said["features"])
+            raise CodeDiffers(model=route.model, content_hash=release.content_hash, release=said["code_hash"], bento=route.code_hash)
+        fields: dict[str, Field] = {**said.get("request", {}), **said["features"]}
+        read, features = reader(fields), tuple(said["features"])
+        examples = read(orjson.dumps({"examples": said["probe"]["examples"]}))
+        passes(route.entry, parts, examples, features, said["probe"]["predictions"])
         return Loaded(
-            model=route.model, version=entry.version or 0, content_hash=name, entry=route.entry, parts=parts,
-            fields={**said.get("request", {}), **said["features"]}, features=tuple(said["features"]),
+            model=route.model, version=entry.version or 0, content_hash=release.content_hash, entry=route.entry, parts=parts,
+            fields=fields, features=features, read=read,
         )  # fmt: skip
 
-    def _observe(self, model: str, what: str, entry: Entry, **more: object) -> None:
-        self.report(model, what, {"content_hash": entry.content_hash, "version": entry.version, **more})
-
-
-def _described(seat: Seat, route: Route) -> dict[str, Any]:
-    current = seat.current
-    return {
-        "version": current.version if current else None,
-        "content_hash": current.content_hash if current else None,
-        "code_hash": route.code_hash,
-        "refused": dict(seat.refused),
-        "looked": seat.looked,
-        "request": dict(current.fields) if current else None,
-    }
+    def _observe(self, what: str, entry: Entry, **more: object) -> None:
+        self.report(entry.subject, what, {"content_hash": entry.content_hash, "version": entry.version, **more})

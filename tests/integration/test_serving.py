@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from resources.serving import scoring
-from resources.serving.controller import LocalServing, NotServed, Refused, RollRefused
+from resources.serving.controller import NotServed, Refused, RollRefused, Serving
 from resources.serving.endpoint import Endpoint, running
 from resources.serving.lock import serving_lock
 from resources.serving.routes import Route
@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = {"x": 2.0, "k": "b", "n": 1}
 HOLDER = """
 import sys, time
-from resources.serving.controller import LocalServing
+from resources.serving.controller import Serving
 from resources.serving.routes import Route
-home, ledger, releases, lock, wait, *routes = sys.argv[1:]
-serving = LocalServing(home=home, ledger_url=ledger, releases_root=releases, lock=lock)
+home, ledger, releases, wait, *routes = sys.argv[1:]
+serving = Serving(home=home, ledger_url=ledger, releases_root=releases)
 end = serving.start([Route(**eval(one)) for one in routes], "tinyco")
 if wait == "ready": end = serving.wait_until_ready()
 print(end.pid, end.started, flush=True)
@@ -45,7 +45,7 @@ class Stage:
     """A project with two models, LightGBM and linear, and the service that answers for them."""
 
     tiny: Tiny
-    serving: LocalServing
+    serving: Serving
     hashes: list[str] = field(default_factory=list[str])
 
     def routes(self) -> list[Route]:
@@ -77,9 +77,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(folder / "source"), *sys.path])
         tiny = Tiny(folder)
-        serving = LocalServing(
-            home=str(folder / "serving"), ledger_url=tiny.ledger.url, releases_root=str(tiny.releases.root), lock=str(serving_lock())
-        )
+        serving = Serving(home=str(folder / "serving"), ledger_url=tiny.ledger.url, releases_root=str(tiny.releases.root))
         one = Stage(tiny, serving)
         tiny.promote(tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
         one.hashes.append(tiny.release(1.0))
@@ -196,10 +194,8 @@ def test_stock_bentoml_knows_the_bento(stage: Stage) -> None:
     command = [sys.executable, "-m", "bentoml", "list", "-o", "json"]
     found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert [one["tag"] for one in json.loads(found.stdout)] == [stage.current().bento]
-    lock = serving_lock()
-    assert lock is not None
     requirements = store / "bentos" / stage.current().bento.replace(":", "/") / "env" / "python" / "requirements.txt"
-    assert requirements.read_bytes() == lock.read_bytes()
+    assert requirements.read_bytes() == serving_lock().read_bytes()
 
 
 def test_a_refusal_names_the_field(stage: Stage) -> None:
@@ -270,7 +266,7 @@ def test_a_killed_holder_leaves_no_orphan(stage: Stage, wait: str) -> None:
     elsewhere.mkdir()
     (elsewhere / "bento").symlink_to(home / "bento")
     routes = [repr(vars(route)) for route in stage.routes()]
-    command = [sys.executable, "-c", HOLDER, str(elsewhere), one.ledger_url, one.releases_root, str(one.lock), wait, *routes]
+    command = [sys.executable, "-c", HOLDER, str(elsewhere), one.ledger_url, one.releases_root, wait, *routes]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{stage.tiny.source}"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
         assert holder.stdout is not None

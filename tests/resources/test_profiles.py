@@ -11,7 +11,7 @@ from resources import profiles
 from resources.clock import DataClock, WallClock
 from resources.lake import DeltaLake
 from resources.profiles import Resources, select
-from resources.serving.controller import LocalServing
+from resources.serving.controller import Serving
 from resources.settings import Settings
 
 # Dagster asks a resource that has no field for its fields by pydantic's old name.
@@ -44,7 +44,7 @@ def test_each_setting_reaches_the_resource_that_it_names(tmp_path: Path, environ
     )
     found = select(settings, project="acme")
     assert places(found) == URLS
-    assert isinstance(found.serving, LocalServing)
+    assert isinstance(found.serving, Serving)
     assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], found.registry.releases_root)
 
 

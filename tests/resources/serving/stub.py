@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from resources.serving.endpoint import RUN_VARIABLE, Endpoint
 from resources.serving.guard import watch_holders
 
-plan = json.loads(sys.argv[1])
+host, port = sys.argv[3:]
 said = Path(os.environ[RUN_VARIABLE]).parents[2] / "says.json"
 
 
@@ -45,4 +45,4 @@ record = Endpoint.read(Path(os.environ[RUN_VARIABLE]))
 while record is None:
     record = Endpoint.read(Path(os.environ[RUN_VARIABLE]))
 watch_holders(record)
-HTTPServer((plan["host"], int(plan["port"])), Handler).serve_forever()
+HTTPServer((host, int(port)), Handler).serve_forever()

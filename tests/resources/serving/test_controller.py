@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from resources.serving import controller, guard
-from resources.serving.controller import LocalServing, NoService, NotServed, Refused, RollRefused, ServiceFailed
+from resources.serving.controller import NoService, NotServed, Refused, RollRefused, ServiceFailed, Serving
 from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, running
-from resources.serving.routes import Declaration, Route
+from resources.serving.routes import Route
 from tests.resources.serving.tiny import Tiny
 
 
@@ -31,8 +31,8 @@ class Desk:
         home.mkdir()
         self.says({"tiny": seat("h1")})
 
-    def another(self, **more: Any) -> LocalServing:
-        return LocalServing(home=str(self.home), ledger_url=self.tiny.ledger.url, releases_root=str(self.tiny.releases.root), **more)
+    def another(self, **more: Any) -> Serving:
+        return Serving(home=str(self.home), ledger_url=self.tiny.ledger.url, releases_root=str(self.tiny.releases.root), **more)
 
     def says(self, content: object) -> None:
         draft = self.home / "says.draft"
@@ -113,31 +113,16 @@ def test_other_code_rolls_a_new_service_on_a_new_port_and_the_old_one_drains(des
     assert guard.DRAIN_SECONDS == 10.0
 
 
-def test_edited_code_changes_nothing_for_a_service_that_is_asked_for_as_it_is(desk: Desk) -> None:
-    asked = desk.routes()
-    first = desk.ensure()
-    bento = desk.home / "bento" / "bentos" / first.bento.replace(":", "/")
-    (bento / "src").mkdir(parents=True)
-    (bento / "bento.yaml").write_text("")
-    said = Declaration(project="tinyco", routes=tuple(asked), ledger_url=first.ledger_url, releases_root=first.releases_root)
-    (bento / "src" / "serving.json").write_bytes(said.content())
-    desk.tiny.write(offset=1.0)
-    assert desk.serving.ensure(asked, "tinyco", timeout=20) == first
-    desk.serving.stop()
-    again = desk.serving.ensure(asked, "tinyco", timeout=20)
-    assert (again.bento, again.pid != first.pid) == (first.bento, True)
-
-
 def test_a_new_service_that_lost_a_model_never_replaces_the_old_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = desk.ensure()
     desk.tiny.write(offset=1.0)
-    real = LocalServing._seats
+    real = Serving._seats
     lost = {"tiny": seat(None, h1="h1 was fitted with other code.")}
 
-    def seats(self: LocalServing, one: Endpoint) -> Any:
+    def seats(self: Serving, one: Endpoint) -> Any:
         return real(self, one) if one.run == first.run else lost
 
-    monkeypatch.setattr(LocalServing, "_seats", seats)
+    monkeypatch.setattr(Serving, "_seats", seats)
     with pytest.raises(RollRefused, match="cannot answer for tiny: h1 was fitted with other code"):
         desk.ensure()
     assert desk.serving.current() == first
@@ -202,13 +187,13 @@ def test_stopping_leaves_nothing_and_may_be_done_twice(desk: Desk) -> None:
 
 def test_a_service_ends_when_nobody_holds_it(desk: Desk) -> None:
     first = desk.ensure()
-    desk.serving.release()
+    (desk.home / HOLDERS / str(os.getpid())).unlink()
     assert gone(first)
 
 
 def test_a_detached_service_outlives_its_holders(desk: Desk) -> None:
     first = desk.another(keep="detached").ensure(desk.routes(), "tinyco", timeout=20)
-    desk.serving.release()
+    assert [path.name for path in (desk.home / HOLDERS).iterdir()] == ["detached"]  # and no process that could end
     assert not gone(first, within=1.5)
 
 
@@ -221,5 +206,5 @@ def test_old_runs_are_cleared_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_new_home_has_nothing_to_stop(tmp_path: Path) -> None:
-    LocalServing(home=str(tmp_path / "none"), ledger_url="sqlite:///x", releases_root="x").stop()
+    Serving(home=str(tmp_path / "none"), ledger_url="sqlite:///x", releases_root="x").stop()
     assert not (tmp_path / "none").exists()

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from resources.serving import examples
-from resources.serving.examples import BadRequest, parse
+from resources.serving.examples import BadRequest, reader
 
 FIELDS = {
     "x": {"dtype": "float64", "nullable": True},
@@ -31,7 +31,6 @@ BAD = [
     ("n", "9223372036854775808", "n must be a whole number of 64 bits, not 9223372036854775808 (int)"),
     ("n", "false", "n must be a whole number of 64 bits, not False (bool)"),
     ("k", "7", "k must be a string of Unicode text or null, not 7 (int)"),
-    ("k", '"\\ud800"', "k must be a string of Unicode text or null"),
     ("b", "1", "b must be true or false, not 1 (int)"),
     ("d", '"24.12.2013"', "d must be a date such as 2013-12-24, not '24.12.2013' (str)"),
     ("t", '"2013-12-24T10:00:00"', "t must be an instant with its offset"),
@@ -44,19 +43,19 @@ def body(*rows: dict[str, Any]) -> bytes:
 
 def refusal(sent: bytes) -> BadRequest:
     with pytest.raises(BadRequest) as refused:
-        parse(sent, FIELDS)
+        reader(FIELDS)(sent)
     return refused.value
 
 
 def test_a_good_body_becomes_a_typed_frame_in_the_order_of_the_signature() -> None:
-    found = parse(body(dict(reversed(GOOD.items())), GOOD | {"x": None, "k": None}), FIELDS)
+    found = reader(FIELDS)(body(dict(reversed(GOOD.items())), GOOD | {"x": None, "k": None}))
     assert found.columns == list(FIELDS)
     assert found.schema.dtypes() == [pl.Float64(), pl.Int64(), pl.String(), pl.Boolean(), pl.Date(), pl.Datetime("us", "UTC")]
     assert found["x"].to_list() == [1.5, None]
 
 
 def test_a_whole_number_is_a_number() -> None:
-    assert parse(body(GOOD | {"x": 2}), FIELDS)["x"].to_list() == [2.0]
+    assert reader(FIELDS)(body(GOOD | {"x": 2}))["x"].to_list() == [2.0]
 
 
 @pytest.mark.parametrize(("field", "value", "said"), BAD)
@@ -72,19 +71,20 @@ def test_a_wrong_value_is_refused_by_field_and_example(field: str, value: str, s
 def test_an_unknown_field_is_refused_by_name() -> None:
     error = refusal(body(GOOD | {"label": 1}))
     assert (error.field, error.example) == ("label", 0)
-    assert "Example 0 has unknown field label. Known: b, d, k, n, t and 1 more." in str(error)
+    assert "Example 0 has unknown field label. Known: b, d, k, n, t, x." in str(error)
 
 
 def test_a_missing_field_is_refused_by_name() -> None:
-    error = refusal(body(GOOD, {name: value for name, value in GOOD.items() if name not in {"x", "n"}}))
+    error = refusal(body(GOOD, {name: value for name, value in GOOD.items() if name != "n"}))
     assert (error.field, error.example) == ("n", 1)
-    assert "Example 1 lacks field n, x." in str(error)
+    assert "Example 1 lacks field n." in str(error)
 
 
 @pytest.mark.parametrize(
     "sent",
     [b"", b"{", b"[1]", b"null", b'{"rows": []}', b'{"examples": []}', b'{"examples": {}}', b'{"examples": [1]}',
-     b'{"examples": [{}], "x": 1}', b"\xff\xfe", b"[" * 100_000, b'{"examples": [' + b"9" * 5_000 + b"]}"],
+     b'{"examples": [{}], "x": 1}', b"\xff\xfe", b"[" * 100_000,
+     b'{"examples": [{"k": "\\ud800"}]}', b'{"examples": [' + b"9" * 5_000 + b"]}"],
 )  # fmt: skip
 def test_what_is_no_list_of_examples_is_refused(sent: bytes) -> None:
     assert "examples" in str(refusal(sent)) or "Example 0" in str(refusal(sent))
@@ -92,5 +92,5 @@ def test_what_is_no_list_of_examples_is_refused(sent: bytes) -> None:
 
 def test_a_request_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "MOST_EXAMPLES", 2)
-    assert parse(body(GOOD, GOOD), FIELDS).height == 2
-    assert "one request may hold 2. Split it." in str(refusal(body(GOOD, GOOD, GOOD)))
+    assert reader(FIELDS)(body(GOOD, GOOD)).height == 2
+    assert "more than the 2 that one request may hold. Split it." in str(refusal(body(GOOD, GOOD, GOOD)))

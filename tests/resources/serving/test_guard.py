@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from resources.serving import guard
-from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, held, hold, hold_for_ever, release, running, start_time
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, held, hold, running, start_time
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[3]
 def endpoint(home: Path, run: str = "r1") -> Endpoint:
     started = start_time(os.getpid())
     assert started is not None
-    return Endpoint(run=run, url="http://x", pid=os.getpid(), started=started, project="p", bento="p:1", hashes={}, ledger_url="sqlite://",
-                    releases_root="r", home=str(home), log="log")  # fmt: skip
+    return Endpoint(run=run, url="http://x", pid=os.getpid(), started=started, project="p", bento="p:1", home=str(home))
 
 
 def test_a_record_survives_its_file_and_a_torn_one_is_none(tmp_path: Path) -> None:
@@ -50,12 +49,12 @@ def test_a_service_is_held_by_living_processes_only(tmp_path: Path) -> None:
     assert not held(tmp_path)
     hold(tmp_path)
     assert held(tmp_path)
-    release(tmp_path)
+    (tmp_path / HOLDERS / str(os.getpid())).unlink()
     assert not held(tmp_path)
     (tmp_path / HOLDERS / str(os.getpid())).write_text(json.dumps({"started": 1.0}))  # somebody who had this pid before
     (tmp_path / HOLDERS / "12345678").write_text("torn")
     assert not held(tmp_path)
-    hold_for_ever(tmp_path)
+    hold(tmp_path, detached=True)
     assert held(tmp_path)
 
 

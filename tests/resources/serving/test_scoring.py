@@ -1,5 +1,6 @@
 """The one path from examples to predictions."""
 
+import json
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,7 +9,8 @@ import polars as pl
 import pytest
 
 from resources.serving import scoring
-from resources.serving.scoring import EntryNotFound, FeaturesMissing, ProbeFailed, ScoreFailed
+from resources.serving.examples import reader
+from resources.serving.scoring import ProbeFailed, ScoreFailed
 from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
 
 PARTS = {"weights": {"x": 2.0}}
@@ -49,15 +51,15 @@ def test_what_is_no_prediction_is_refused_by_the_models_name(tiny: Tiny, name: s
 
 
 def test_a_missing_feature_is_named(tiny: Tiny) -> None:
-    with pytest.raises(FeaturesMissing, match="lack k"):
+    with pytest.raises(ScoreFailed, match="the examples lack k"):
         scoring.score(tiny.entry(), PARTS, FRAME.drop("k"), FEATURES)
 
 
 @pytest.mark.parametrize("entry", ["tinyco.score", "tinyco.score:nobody", "tinyco.nothing:predict", "tinyco.score:"])
 def test_an_entry_that_leads_nowhere_is_named(tiny: Tiny, entry: str) -> None:
     assert tiny.package == "tinyco"
-    with pytest.raises(EntryNotFound, match=entry):
-        scoring.resolve(entry)
+    with pytest.raises(ScoreFailed, match=f"^{entry} failed"):
+        scoring.score(entry, PARTS, FRAME, FEATURES)
 
 
 def test_an_id_depends_on_the_version_and_the_example_alone() -> None:
@@ -96,17 +98,18 @@ def test_what_a_client_sends_becomes_the_same_frame_again() -> None:
     assert {name: one["dtype"] for name, one in signature.items()} == {
         "x": "float64", "k": "string", "n": "int64", "d": "date", "t": "datetime", "b": "bool", "small": "int64",
     }  # fmt: skip
-    again = scoring.typed(scoring.rows(frame, frame.columns), signature)
+    again = reader(signature)(json.dumps({"examples": scoring.rows(frame, frame.columns)}).encode())
     assert again.equals(frame.with_columns(pl.col("small").cast(pl.Int64)))
 
 
 def test_a_probe_is_repeated_before_a_version_serves(tiny: Tiny) -> None:
     recorded = scoring.probe(tiny.entry(), PARTS, FRAME, FEATURES, n=2)
-    fields = scoring.signature(FRAME, FEATURES)
+    examples, answers = FRAME.gather_every(2), recorded["predictions"]
+    assert recorded["examples"] == scoring.rows(examples, FEATURES)
     assert recorded["predictions"] == [3.0, 1.0]
-    scoring.passes(tiny.entry(), PARTS, recorded, fields)
+    scoring.passes(tiny.entry(), PARTS, examples, FEATURES, answers)
     with pytest.raises(ProbeFailed, match=r"example 0 .* answered 3\.0 at training and 3\.5 here"):
-        scoring.passes(tiny.entry(), {"weights": {"x": 2.5}}, recorded, fields)
+        scoring.passes(tiny.entry(), {"weights": {"x": 2.5}}, examples, FEATURES, answers)
 
 
 def test_scoring_needs_no_model_library_to_load(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resources.serving.routes import Declaration
-from resources.serving.service import BentoChanged, ForeignCode, own_code
+from resources.serving.service import NotTheBentosCode, own_code
 from tests.resources.serving.tiny import Tiny
 
 
@@ -15,7 +15,7 @@ def declaration(tiny: Tiny) -> Declaration:
 
 
 def test_code_from_outside_the_bento_is_refused_by_module(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(ForeignCode, match=r"resources\.serving\.service would be imported from .*service\.py, not from the Bento in"):
+    with pytest.raises(NotTheBentosCode, match=r"resources\.serving\.service would be imported from .*service\.py, not from the Bento in"):
         own_code(declaration(tiny), tmp_path)
 
 
@@ -23,5 +23,5 @@ def test_a_bento_whose_code_was_edited_is_refused(tiny: Tiny) -> None:
     said = declaration(tiny)
     own_code(said, Path("/"))
     edited = replace(said, routes=(replace(said.routes[0], code_hash="0" * 64),))
-    with pytest.raises(BentoChanged, match=r"The code behind tinyco\.score:predict in the Bento / was changed after it was built"):
+    with pytest.raises(NotTheBentosCode, match=r"The code behind tinyco\.score:predict was changed after the Bento was built"):
         own_code(edited, Path("/"))
