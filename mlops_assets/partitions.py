@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from mlops_assets.specs import Catalogue, Months
+from mlops_assets.table import DeclarationError
 
 
 def months_of(project: str) -> dg.DynamicPartitionsDefinition:
@@ -17,7 +18,7 @@ def calendar_of(catalogue: Catalogue) -> Months:
     """The one calendar of a project's monthly sources."""
     found = {spec.partitions for spec in catalogue.sources if spec.partitions is not None}
     if len(found) != 1:
-        raise ValueError(
+        raise DeclarationError(
             f"{catalogue.project}: monthly sources must share one time zone, found {sorted(m.timezone for m in found) or 'none'}."
         )
     return found.pop()

@@ -6,20 +6,20 @@ Imports neither dagster nor pandera. A project passes its specs to ``mlops_asset
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import polars as pl
 
-from mlops_assets.table import ALWAYS, Column, DeclarationError, Level, Table
+from mlops_assets.fitting import Fit, Log, Parts, Score, TrainingData
+from mlops_assets.grammar import MONTH, named, named_pair, not_below, owned, repeated
+from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, Level, Table
 from mlops_assets.windows import Threshold, Window, as_column, at_least, days, hours
 
 __all__ = [
-    "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Gate", "Log", "ModelSpec", "Monitor", "Monthly", "Months", "Parts",
-    "PerformanceDrop", "Retrain", "Serving", "SourceSpec", "TrainingData", "at_least", "before", "days", "hours", "months", "value",
+    "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Fit", "Gate", "Log", "ModelSpec", "Monitor", "Monthly",
+    "Months", "Parts", "PerformanceDrop", "Retrain", "Score", "Serving", "SourceSpec", "TrainingData", "at_least", "before", "days", "hours",
+    "months", "value",
 ]  # fmt: skip
-
-Parts = dict[str, Any]
-"""Named parts of a fitted model: a LightGBM booster, an XGBoost booster, an array, or plain JSON values; each is stored in a safe format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,12 @@ class SourceSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _named_pair(self.table, "SourceSpec.table")
-        _owned(self.owner, self.table)
+        named_pair(self.table, "SourceSpec.table")
+        owned(self.owner, self.table)
         if self.partitions is not None and "month" not in self.contract.columns:
             raise DeclarationError(f"{self.table}: a monthly source declares its local month: `month: str` in {self.contract.__name__}.")
+        if not 0 <= self.reject_at_most < 1:
+            raise DeclarationError(f"{self.table}: reject_at_most={self.reject_at_most:g} is a share of rows, from 0 up to 1.")
 
     @property
     def level(self) -> Level:
@@ -96,7 +98,8 @@ class FeatureViewSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _owned(self.owner, self.address)
+        named_pair(self.address, "FeatureViewSpec")
+        owned(self.owner, self.address)
         windows = [name for name, feature in self.features.items() if isinstance(feature, Window)]
         if not self.features or (windows and self.compute) or (len(windows) != len(self.features) and not self.compute):
             raise DeclarationError(f"{self.address}: give windows, or `compute=` with `reads=` and plain types, not a mixture.")
@@ -111,6 +114,15 @@ class FeatureViewSpec:
             raise DeclarationError(
                 f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}."
             )
+        self._refuse_odd_features()
+        not_below(self.address, self.level or self.source.level, [self.source.level])
+
+    def _refuse_odd_features(self) -> None:
+        for name, feature in self.features.items():
+            if name in {*self.entity.keys, "event_timestamp"}:
+                raise DeclarationError(f"{self.address}: feature {name} has the name of its key or stamp. Rename it.")
+            if not isinstance(feature, Window) and feature not in {str, int, float, bool}:
+                raise DeclarationError(f"{self.address}: feature {name} is {feature!r}. Use str, int, float or bool.")
 
     def _refuse_later_than_stamp(self) -> None:
         if self.stamp is None:
@@ -119,8 +131,8 @@ class FeatureViewSpec:
         for col in self.columns:
             if col.available not in {stamp.name, self.source.contract.available, ALWAYS}:
                 raise DeclarationError(
-                    f"{self.address}: reads {col}, known from {col.available}, but its rows are stamped {stamp.name}: that would show the future. "
-                    f"Stamp them {col.available}, or leave `stamp` out and the platform takes the latest."
+                    f"{self.address}: reads {col}, known from {col.available}, but its rows are stamped {stamp.name}: "
+                    f"that would show the future. Stamp them {col.available}, or leave `stamp` out and the platform takes the latest."
                 )
 
     @property
@@ -219,46 +231,6 @@ class Monitor:
     columns: int = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """What ``fit`` receives: frames in time order with the features, ``label``, ``day`` and ``predict_at``.
-
-    ``validation`` is later in time than ``train``; neither holds the held-out days on which the model will be judged.
-    """
-
-    train: pl.DataFrame
-    validation: pl.DataFrame
-    features: tuple[str, ...]
-    seed: int
-    label: str = "label"
-
-    def everything(self) -> pl.DataFrame:
-        """Train and validation rows together, in time order: for a fit that needs no early stopping."""
-        return pl.concat([self.train, self.validation])
-
-
-class Log(Protocol):
-    """What ``fit`` may say while it runs; it ends up in the model's one MLflow run."""
-
-    def params(self, **params: object) -> None:
-        """Record settings of this fit."""
-
-    def metric(self, name: str, value: float, *, step: int = 0) -> None:
-        """Record one point of a curve."""
-
-
-class Fit(Protocol):
-    """Training data to named parts."""
-
-    def __call__(self, data: TrainingData, log: Log) -> Parts: ...
-
-
-class Score(Protocol):
-    """The only code that turns examples into predictions; a row's answer depends on that row alone."""
-
-    def __call__(self, parts: Parts, examples: pl.DataFrame) -> pl.Series: ...
-
-
 HOLDOUT: Final = timedelta(days=7)
 
 
@@ -287,7 +259,8 @@ class ModelSpec:
     licence: str = "Apache-2.0"
 
     def __post_init__(self) -> None:
-        _owned(self.owner, self.name)
+        named(self.name, "ModelSpec.name")
+        owned(self.owner, self.name)
         table = self.examples.contract
         if isinstance(self.label, Threshold) and not self.positive:
             raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
@@ -299,6 +272,34 @@ class ModelSpec:
         for col in (*self.columns, *self.slices, *self.request, self.predict_at.column, self.label_column):
             if col.table != table.__name__:
                 raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
+        self._refuse_bad_instant()
+        self._refuse_bad_joins()
+        if self.label_column.dtype not in {DTYPES[float], DTYPES[int]}:
+            raise DeclarationError(f"{self.name}: label {self.label_column} is {self.label_column.dtype}. A label is a number.")
+        for what, length in (("holdout", self.holdout), ("validation", self.validation)):
+            if length < timedelta(days=1) or length % timedelta(days=1):
+                raise DeclarationError(f"{self.name}: {what}={length} must be whole days, one at least: {what}=days(7).")
+        if not MONTH.fullmatch(self.train_on.since) or self.train_on.at_least < 1:
+            raise DeclarationError(f"{self.name}: {self.train_on} needs since='YYYY-MM' and at least one month.")
+        not_below(self.name, self.level, [self.examples.level, *(view.level or view.source.level for view in self.views)])
+
+    def _refuse_bad_instant(self) -> None:
+        instant, ahead = self.predict_at.column, self.predict_at.ahead
+        if instant.dtype != DTYPES[UTC] or ahead < timedelta(0):
+            raise DeclarationError(f"{self.name}: predict_at={instant} less {ahead} is no instant before an instant column.")
+        if instant.available not in {self.examples.contract.available, ALWAYS}:
+            raise DeclarationError(
+                f"{self.name}: predict_at={instant} is known only from {instant.available}, so nobody could predict then."
+            )
+
+    def _refuse_bad_joins(self) -> None:
+        for view in self.views:
+            missing = [key for key in view.entity.keys if key not in self.examples.contract.columns]
+            if missing:
+                raise DeclarationError(f"{self.name}: view {view.address} is keyed by {', '.join(missing)}, not in {self.examples.table}.")
+        twice = repeated(self.feature_names)
+        if twice:
+            raise DeclarationError(f"{self.name}: feature {', '.join(twice)} is there twice. Remove one.")
 
     @property
     def views(self) -> tuple[FeatureViewSpec, ...]:
@@ -348,12 +349,17 @@ class Catalogue:
     replay: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
+        named(self.project, "Catalogue.project")
+        if not self.sources:
+            raise DeclarationError(f"{self.project}: a catalogue needs a source. Write one and list it in `sources=`.")
+        if not all(MONTH.fullmatch(month) for month in self.replay or ()):
+            raise DeclarationError(f"{self.project}: replay={self.replay} must be two months, ('YYYY-MM', 'YYYY-MM').")
         for kind, names in (
             ("source", [spec.table for spec in self.sources]),
             ("feature view", [spec.address for spec in self.views]),
             ("model", [spec.name for spec in self.models]),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = repeated(names)
             if twice:
                 raise DeclarationError(f"{self.project}: {kind} {', '.join(twice)} is in the catalogue twice. Remove one or rename it.")
         self._demand_listed()
@@ -384,13 +390,3 @@ class Catalogue:
                 f"{self.project}: {'.'.join(module)} is not inside a package called {self.project}; name the project after its package."
             )
         return ".".join(module[: module.index(self.project) + 1])
-
-
-def _named_pair(address: str, where: str) -> None:
-    if address.count("/") != 1 or not all(part.replace("_", "").isalnum() for part in address.split("/")):
-        raise DeclarationError(f"{where}={address!r}: an address is `noun/name`, letters, digits and underscores.")
-
-
-def _owned(owner: str, thing: str) -> None:
-    if not owner.startswith("team:"):
-        raise DeclarationError(f"{thing}: owner {owner!r} must be a team, `team:name`.")

@@ -6,12 +6,14 @@ A class attribute of a ``Table`` is a frozen ``Column``; annotations are plain P
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, Final, Literal, dataclass_transform
 
 import polars as pl
+
+from resources.errors import PlatformError
 
 Level = Literal["public", "internal", "confidential", "restricted"]
 LEVELS: Final[tuple[Level, ...]] = ("public", "internal", "confidential", "restricted")
@@ -32,8 +34,13 @@ DTYPES: Final[Mapping[type, pl.DataType]] = {
 }
 
 
-class DeclarationError(TypeError):
+class DeclarationError(PlatformError):
     """A declaration that cannot mean anything; raised while the catalogue loads."""
+
+
+def highest(levels: Iterable[Level]) -> Level:
+    """The strictest of some levels; what is made of nothing is public."""
+    return LEVELS[max((LEVELS.index(level) for level in levels), default=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ class _Said(dict[str, Any]):
     """What ``column(...)`` was told; becomes a ``Column`` when its table is made."""
 
 
-def column(
+def column(  # noqa: PLR0913  one keyword for each thing that a column may say
     *,
     available: str | None = None,
     unit: str | None = None,
@@ -98,6 +105,7 @@ class TableMeta(type):
     columns: Mapping[str, Column]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> "TableMeta":
+        """The table's class with its columns, key, level and availability; refused when they cannot mean anything."""
         cls = super().__new__(mcs, name, bases, {key: value for key, value in space.items() if not isinstance(value, _Said)})
         if not bases:
             return cls
@@ -107,6 +115,8 @@ class TableMeta(type):
                 f"{name}: say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS."
             )
         hints = {key: hint for key, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
+        for key in (key for key, value in space.items() if isinstance(value, _Said) and key not in hints):
+            raise DeclarationError(f"{name}.{key}: a column needs its type, `{key}: float = column(...)`.")
         cls.columns = {key: mcs._column(name, key, hint, space.get(key), table_available) for key, hint in hints.items()}
         cls.available = table_available
         cls.level = options.pop("level", "internal")
@@ -119,7 +129,8 @@ class TableMeta(type):
     @staticmethod
     def _column(table: str, name: str, annotation: object, said: _Said | None, table_available: str) -> Column:
         dtype, nullable = _dtype(table, name, annotation)
-        return Column(table=table, name=name, dtype=dtype, nullable=nullable, **{"available": table_available, **(said or {})})
+        given: dict[str, Any] = {"available": table_available, **(said or {})}
+        return Column(table=table, name=name, dtype=dtype, nullable=nullable, **given)
 
     def _validate(cls, unknown: dict[str, Any]) -> None:
         if unknown:
@@ -128,12 +139,19 @@ class TableMeta(type):
             raise DeclarationError(
                 f"{cls.__name__}: needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}."
             )
+        if cls.level not in LEVELS:
+            raise DeclarationError(f"{cls.__name__}: level={cls.level!r} is none of {', '.join(LEVELS)}.")
+        nullable = [name for name in cls.key if cls.columns[name].nullable]
+        if nullable:
+            raise DeclarationError(
+                f"{cls.__name__}: {', '.join(nullable)} may be null and identifies no row. Take `| None` off, or another key."
+            )
         for name, col in cls.columns.items():
             instant = cls.columns.get(col.available)
             if col.available != ALWAYS and (instant is None or instant.dtype != DTYPES[datetime]):
                 raise DeclarationError(f"{col}: available={col.available!r} is not an instant column of {cls.__name__}.")
-            if col.absent_when is not None and col.absent_when not in cls.columns:
-                raise DeclarationError(f"{col}: absent_when={col.absent_when!r} is not a column of {cls.__name__}.")
+            if col.absent_when is not None and getattr(cls.columns.get(col.absent_when), "dtype", None) != DTYPES[bool]:
+                raise DeclarationError(f"{col}: absent_when={col.absent_when!r} is not a boolean column of {cls.__name__}.")
             if name in {"ingested_at", "event_timestamp"}:
                 raise DeclarationError(f"{col}: the platform stamps this column; call yours something else.")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from mlops_assets.table import ALWAYS, Column, DeclarationError
+from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError
 
 Kind = Literal["mean", "count", "max", "min"]
 
@@ -58,7 +58,7 @@ def as_column(value: object) -> Column:
 
 def at_least(column: Any, threshold: float) -> Threshold:
     """Whether a numeric column reaches ``threshold``, in the column's unit."""
-    return Threshold(column=as_column(column), at_least=threshold)
+    return Threshold(column=_numeric(as_column(column), f"at_least({column}, {threshold:g})"), at_least=threshold)
 
 
 def mean(value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
@@ -87,12 +87,20 @@ def _window(kind: Kind, value: Any, over: timedelta, at: Any, ahead: timedelta) 
     instant = as_column(at) if at is not None else None
     if instant is None and col.available == ALWAYS:
         raise DeclarationError(f"{col} is ALWAYS available: a window over it needs `at=` an instant column.")
+    if instant is not None and instant.dtype != DTYPES[UTC]:
+        raise DeclarationError(f"{kind} of {col}: at={instant} is not an instant column.")
+    if not isinstance(subject, Threshold) and kind != "count":
+        _numeric(col, f"{kind} of {col}")
     if over <= timedelta(0) or ahead < timedelta(0):
         raise DeclarationError(f"{kind} of {col}: `over` must be positive and `ahead` not negative.")
     return Window(kind=kind, value=subject, over=over, at=instant or _availability(col), ahead=ahead)
 
 
-def _availability(col: Column) -> Column:
-    from mlops_assets.table import DTYPES, UTC
+def _numeric(col: Column, where: str) -> Column:
+    if not col.dtype.is_numeric():
+        raise DeclarationError(f"{where}: {col} is {col.dtype}, not a number. Only `count` takes any column.")
+    return col
 
+
+def _availability(col: Column) -> Column:
     return Column(table=col.table, name=col.available, dtype=DTYPES[UTC], nullable=True, available=col.available)

@@ -9,6 +9,7 @@ from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.tables import Answered
 from mlops_assets.specs import Catalogue, ModelSpec
+from mlops_assets.table import highest
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.serving.controller import Serving
@@ -28,11 +29,11 @@ def served(catalogue: Catalogue) -> list[ModelSpec]:
 def service(catalogue: Catalogue, *, owner: str) -> dg.AssetsDefinition:
     """The running service of a project: started once, then it follows the ledger."""
     asset_key, contract = key("deployment", catalogue.project, "service"), contract_of(Answered)
-    level = max((spec.level for spec in catalogue.models), default="internal")
+    level = highest(spec.level for spec in catalogue.models)
 
     @dg.asset(
         **described(asset_key, owner=owner, level=level, kinds={"bentoml"}, cadence="on_release", contract=contract,
-                    description=f"The BentoML service of {catalogue.project}: each live version has been loaded, proved, and has answered."),
+                    description=f"The BentoML service of {catalogue.project}: each live version was loaded and proved, and has answered."),
         deps=[key("release", spec.name, "live") for spec in served(catalogue)],
     )  # fmt: skip
     def answers(registry: Registry, serving: Serving) -> Result:
