@@ -11,8 +11,8 @@ from tests.house.sources import PACKAGES, ROOT, imported, modules, nodes, place,
 FUNCTION_LINES: Final = 40
 FILE_LINES: Final = 400
 PRODUCT_LINES: Final = 15000
-DOORS: Final = {"resources/serving/front.py"}
-"""Where a process ends: an error that escapes from here leaves a client waiting for ever; it is logged whole and answered."""
+DOORS: Final = {"resources/serving/front.py", "resources/serving/worker.py"}
+"""Where a process or a thread ends: an error that escapes leaves a client waiting, or a worker behind, for ever; it is logged and told."""
 BROAD: Final = {"Exception", "BaseException"}
 PLACEHOLDERS: Final = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|pytest\.(mark\.)?(skip|xfail|importorskip)")
 SILENCED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:|pragma:\s*no)(?P<rest>.*)$")
