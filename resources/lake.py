@@ -119,7 +119,7 @@ class DeltaLake(Lake):
         table = self._existing(address, version)
         rows = self._scan(table)
         if partitions is not None:
-            present = self._digests(table)
+            present = self._digests(table, newest=version is None)
             if missing := sorted(set(partitions) - set(present)):
                 raise NoSuchPartition(address=address, missing=missing, present=list(present))
             rows = rows.filter(pl.col(MONTH).is_in(list(partitions)))
@@ -137,9 +137,10 @@ class DeltaLake(Lake):
         def attempt(table: DeltaTable | None) -> Version:
             rows = _fitted(address, given, {} if table is None or partition is None else self._scan(table).collect_schema())
             content = digest(rows)
-            if table is not None and set(rows.columns) <= set(_columns(table)) and self._digests(table).get(partition or WHOLE) == content:
+            known = {} if table is None else self._digests(table)
+            if table is not None and set(rows.columns) <= set(_columns(table)) and known.get(partition or WHOLE) == content:
                 return Version(address=address, version=table.version(), digest=content, rows=rows.height, inserted=0)
-            number = self._commit(address, table, rows, partition=partition, content=content, append=False)
+            number = self._commit(address, table, rows, partition=partition, content=content, known=known, append=False)
             return Version(address=address, version=number, digest=content, rows=rows.height, inserted=rows.height)
 
         return self._write(address, partition, attempt)
@@ -155,10 +156,13 @@ class DeltaLake(Lake):
             fresh = unseen(before, rows, key=key)
             after = merged(before, fresh, key=key, ingested_at=ingested_at)
             content = digest(after)
-            if table is not None and fresh.is_empty() and (partition or WHOLE) in self._digests(table):
+            known = {} if table is None else self._digests(table)
+            if table is not None and fresh.is_empty() and (partition or WHOLE) in known:
                 return Version(address=address, version=table.version(), digest=content, rows=after.height, inserted=0)
             append = table is not None and after.height == before.height + fresh.height
-            number = self._commit(address, table, fresh if append else after, partition=partition, content=content, append=append)
+            number = self._commit(
+                address, table, fresh if append else after, partition=partition, content=content, known=known, append=append
+            )
             return Version(address=address, version=number, digest=content, rows=after.height, inserted=fresh.height)
 
         return self._write(address, partition, attempt)
@@ -169,7 +173,7 @@ class DeltaLake(Lake):
 
     def digests(self, address: str, *, version: int | None = None) -> dict[str, str]:
         """Folded from the commits; computed from the rows where somebody else wrote to the table."""
-        return self._digests(self._existing(address, version))
+        return self._digests(self._existing(address, version), newest=version is None)
 
     def _open(self, address: str) -> DeltaTable | None:
         try:
@@ -199,8 +203,9 @@ class DeltaLake(Lake):
         rows = self._scan(table)
         return (rows if partition is None else rows.filter(pl.col(MONTH) == partition)).collect()
 
-    def _digests(self, table: DeltaTable) -> dict[str, str]:
-        found = known_digests(table, latest=DeltaTable(table.table_uri, storage_options=self.storage_options or None))
+    def _digests(self, table: DeltaTable, *, newest: bool = False) -> dict[str, str]:
+        """Digests at the table's version; ``newest`` spares a second handle, for readers: it may move the table to a later version."""
+        found = known_digests(table, latest=table if newest else DeltaTable(table.table_uri, storage_options=self.storage_options or None))
         if found is None:
             rows = self._scan(table).collect()
             found = {str(month): digest(part) for (month,), part in rows.group_by(MONTH)} if _partitioned(table) else {WHOLE: digest(rows)}
@@ -220,10 +225,18 @@ class DeltaLake(Lake):
         raise LakeContended(address=address, partition=partition, attempts=ATTEMPTS)
 
     def _commit(
-        self, address: str, table: DeltaTable | None, rows: pl.DataFrame, *, partition: str | None, content: str, append: bool
+        self,
+        address: str,
+        table: DeltaTable | None,
+        rows: pl.DataFrame,
+        *,
+        partition: str | None,
+        content: str,
+        known: Mapping[str, str],
+        append: bool,
     ) -> int:
         base = ABSENT if table is None else table.version()
-        commit = Commit(partition=partition or WHOLE, digest=content, base=base, known={} if table is None else self._digests(table))
+        commit = Commit(partition=partition or WHOLE, digest=content, base=base, known=known)
         properties = CommitProperties(
             custom_metadata=commit.metadata(),
             app_transactions=[Transaction(f"lake/{partition or WHOLE}", base + 1)],  # writers of one partition never overtake each other

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """One Dagster daemon round at a time, in this process, at an instant of our choosing. The only holder of Dagster privates.
 
 Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns that test red.
@@ -5,7 +6,7 @@ Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns 
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ class Daemon:
         """
         before = self.instance.get_runs_count()
         with freeze_time(now):
-            self.assets._run_iteration_impl(self.workspace, threadpool_executor=None, amp_tick_futures={}, debug_crash_flags={})  # noqa: SLF001  the one use of this private, pinned in tests/upstream
+            _evaluate(self.assets)(self.workspace, threadpool_executor=None, amp_tick_futures={}, debug_crash_flags={})
             _drain(execute_sensor_iteration(self.workspace, self.logger, None, None))
         self._raise_failures(before)
         return self.instance.get_runs_count() - before
@@ -105,10 +106,8 @@ class Daemon:
         return len(cut_off)
 
     def _raise_failures(self, before: int) -> None:
-        new = (
-            self.instance.get_runs(limit=self.instance.get_runs_count() - before or None) if self.instance.get_runs_count() > before else []
-        )
-        for run in new:
+        new = self.instance.get_runs_count() - before
+        for run in self.instance.get_runs(limit=new) if new else ():
             if run.status == dg.DagsterRunStatus.FAILURE and not refused(self.instance, run.run_id):
                 raise RunFailed(run, failure(self.instance, run.run_id))
 
@@ -141,6 +140,11 @@ class DoesNotLoad(PlatformError):
         )
 
 
+def _evaluate(assets: AssetDaemon) -> Callable[..., None]:
+    """One evaluation of all automation conditions."""
+    return getattr(assets, "_run_iteration_impl")  # noqa: B009  the one use of this private, pinned in tests/upstream
+
+
 def _drain(ticks: Iterator[object]) -> None:
     for error in ticks:
         if error is not None and not isinstance(error, str):
@@ -148,7 +152,7 @@ def _drain(ticks: Iterator[object]) -> None:
 
 
 @contextlib.contextmanager
-def opened(home: Path, *, module: str, made: Made | None = None) -> Iterator[Daemon]:
+def opened(home: Path, *, module: str, made: Made | None = None) -> Generator[Daemon]:
     """A daemon on the instance in ``home`` for the code location ``module``; ``made`` hears of each asset as it is materialized.
 
     The location carries the name that ``workspace.yaml`` gives it, its package's: cursors are kept under that name.

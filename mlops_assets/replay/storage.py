@@ -6,7 +6,7 @@ Dagster makes a new engine for every query and reads alembic's revisions wheneve
 import contextlib
 import unittest.mock
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+from sqlalchemy.event import listen
 
 OPEN: Final = 16
 """Engines kept: the three indexes, and the event logs of the last runs, each a file of its own."""
@@ -32,9 +33,9 @@ class Engines:
         """The engine of ``url``; takes the place of ``create_engine`` in Dagster's storages, which dispose of theirs after each query."""
         if url not in self._kept:
             made = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-            sa.event.listen(made, "connect", _commit_without_waiting)
+            listen(made, "connect", _commit_without_waiting)
             self._kept[url] = made, made.dispose
-            made.dispose = lambda *_, **__: None
+            vars(made)["dispose"] = lambda: None
         self._kept.move_to_end(url)
         if len(self._kept) > OPEN:
             self._kept.popitem(last=False)[1][1]()
@@ -53,7 +54,7 @@ def _commit_without_waiting(connection: Any, _: object) -> None:
 
 
 @contextlib.contextmanager
-def kept_open() -> Iterator[None]:
+def kept_open() -> Generator[None]:
     """Keep engines and revisions for as long as the context lasts."""
     engines, revisions, read = Engines(), dict[str | None, ScriptDirectory](), ScriptDirectory.from_config
 

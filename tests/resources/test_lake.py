@@ -292,7 +292,8 @@ def test_commits_that_came_since_a_handle_was_opened_are_not_taken_for_older_one
         merge(lake, {"UA": 1.0}, month=f"2013-0{month}")
         handles.append(DeltaTable(lake.uri(TABLE)))
     rows = flights({"UA": 1.0}).with_columns(month=pl.lit("2013-06"))
-    lake._commit(TABLE, DeltaTable(lake.uri(TABLE), version=0), rows, partition="2013-06", content=digest(rows), append=False)
+    known, old = lake.digests(TABLE, version=0), DeltaTable(lake.uri(TABLE), version=0)
+    lake._commit(TABLE, old, rows, partition="2013-06", content=digest(rows), known=known, append=False)
     digests = lake.digests(TABLE)
     assert list(digests) == [f"2013-0{month}" for month in range(1, 7)]
     for handle in handles:
