@@ -190,9 +190,9 @@ def open_folder() -> Iterator[Path]:
     [
         (
             "read-only",
-            "LakeReadOnly table/flights/departures cannot be written: {root}/table/flights/departures is read-only for this user.",
+            "LakeReadOnly table/flights/departures 2013-02 cannot be written: {root}/table/flights/departures is read-only for this user.",
         ),
-        ("full", "LakeFull table/flights/departures cannot be written: no room is left at {root}/table/flights/departures."),
+        ("full", "LakeFull table/flights/departures 2013-02 cannot be written: no room is left at {root}/table/flights/departures."),
     ],
 )
 def test_a_lake_without_permission_or_room_says_so_and_keeps_the_table(open_folder: Path, how: str, sentence: str) -> None:
