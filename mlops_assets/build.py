@@ -91,5 +91,5 @@ def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[dg.AssetsDefinitio
     yield evaluation.evaluation(spec, partitions_def=months)
     yield release.candidate(spec, partitions_def=months)
     yield release.live(spec)
-    yield prediction.batch(spec, calendar=calendar, partitions_def=months)
+    yield prediction.batch(spec, package=package, calendar=calendar, partitions_def=months)
     yield monitoring.daily(spec, partitions_def=months)

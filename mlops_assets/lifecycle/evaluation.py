@@ -107,7 +107,10 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         row = fitted.collect().row(0, named=True)
         candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
         rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
-        metrics, results = judge(spec, rows, registry.load(live) if live and live.content_hash != candidate.content_hash else None)
+        rival = registry.load(live) if live and live.content_hash != candidate.content_hash else None
+        if rival is not None and rival.signature["code_hash"] != candidate.signature["code_hash"]:
+            rival = None  # its parts belong to code that is no longer here: what this code makes of them says nothing
+        metrics, results = judge(spec, rows, rival)
         drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})

@@ -6,6 +6,7 @@ import polars as pl
 from mlops_assets.keys import key, table
 from mlops_assets.lifecycle.assets import Result, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
+from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.examples import PREDICT_AT, spine
 from mlops_assets.lifecycle.tables import Predicted
 from mlops_assets.partitions import end_of
@@ -27,6 +28,16 @@ class NothingWasLive(PlatformError):
         )
 
 
+class CodeChanged(PlatformError):
+    """A live version whose code is not here any more."""
+
+    def __init__(self, spec: ModelSpec, month: str, version: int) -> None:
+        super().__init__(
+            f"{spec.name} {month}: version {version} was released with other code than {spec.score.__module__} holds now, so nothing was "
+            f"predicted: this code would misread its parts. Train and release {spec.name} again, or bring that code back."
+        )
+
+
 def predictions(spec: ModelSpec, examples: pl.DataFrame, release: Release, *, version: int) -> pl.DataFrame:
     """Examples with features to answers, each with its id, version and content hash; the features as scored stay beside them."""
     features = tuple(release.signature["features"])
@@ -39,7 +50,7 @@ def predictions(spec: ModelSpec, examples: pl.DataFrame, release: Release, *, ve
     )
 
 
-def batch(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def batch(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The predictions of a month."""
     asset_key, contract = key("prediction", spec.name, "batch"), contract_of(Predicted, open=True)
 
@@ -55,8 +66,11 @@ def batch(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDef
         live = registry.ledger().live_for(spec.name, until)
         if live is None:
             raise NothingWasLive(spec, context.partition_key)
+        release = registry.load(live)
+        if release.signature["code_hash"] != code_version(spec.score, package=package):
+            raise CodeChanged(spec, context.partition_key, int(live.version or 0))
         examples = feature_store.historical(spec.name, spine(spec, source.collect(), calendar=calendar, until=until), at=PREDICT_AT)
-        frame = predictions(spec, examples, registry.load(live), version=int(live.version or 0))
+        frame = predictions(spec, examples, release, version=int(live.version or 0))
         yield from result(asset_key, frame, contract, {"model_version": int(live.version or 0), "content_hash": str(live.content_hash)})
 
     return answers

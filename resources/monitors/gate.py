@@ -145,7 +145,7 @@ def _bound(metric: str, value: float | None, bound: float, *, kind: str) -> Gate
 
 def _against_live(found: Difference | None) -> GateResult:
     if found is None:
-        said = "Nothing is live, so there is nothing to compare with."
+        said = "No live version has this code and reads these features, so there is nothing to compare with."
         return GateResult(name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence=said)
     rows = f"on {found.rows:,} examples of {found.days} days"
     said = f"{found} {rows} that neither was trained on: the candidate is {'' if found.worse else 'not '}worse."
