@@ -29,7 +29,7 @@ from resources.lake_errors import (
     UntypedColumn,
     storage_error,
 )
-from resources.lake_log import WHOLE, Commit, known_digests
+from resources.lake_log import WHOLE, Commit, NamedTable, known_digests
 from resources.rows import INGESTED_AT, INSTANT, digest, merged, storable, unseen
 
 MONTH: Final = "month"
@@ -177,7 +177,7 @@ class DeltaLake(Lake):
 
     def _open(self, address: str) -> DeltaTable | None:
         try:
-            return DeltaTable(self.uri(address), storage_options=self.storage_options or None)
+            return NamedTable(self.uri(address), storage_options=self.storage_options or None)
         except TableNotFoundError:
             return None
         except (OSError, DeltaError) as error:
@@ -205,7 +205,7 @@ class DeltaLake(Lake):
 
     def _digests(self, table: DeltaTable, *, newest: bool = False) -> dict[str, str]:
         """Digests at the table's version; ``newest`` spares a second handle, for readers: it may move the table to a later version."""
-        found = known_digests(table, latest=table if newest else DeltaTable(table.table_uri, storage_options=self.storage_options or None))
+        found = known_digests(table, latest=table if newest else NamedTable(table.table_uri, storage_options=self.storage_options or None))
         if found is None:
             rows = self._scan(table).collect()
             found = {str(month): digest(part) for (month,), part in rows.group_by(MONTH)} if _partitioned(table) else {WHOLE: digest(rows)}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
@@ -12,6 +13,14 @@ WHOLE: Final = ""
 
 FIELD: Final = "mlops_lake"
 HARMLESS: Final = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMN", "CREATE TABLE"})
+
+
+class NamedTable(DeltaTable):
+    """A table whose local files have the names that the disk knows: delta-rs gives them percent-encoded, and polars then finds none."""
+
+    def file_uris(self, *arguments: Any, **filters: Any) -> list[str]:
+        """The files; only plain paths are decoded, a URI stays as it is."""
+        return [unquote(uri) if uri.startswith("/") else uri for uri in super().file_uris(*arguments, **filters)]
 
 
 @dataclass(frozen=True, kw_only=True)

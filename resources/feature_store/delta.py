@@ -16,6 +16,7 @@ from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
 from resources.feature_store.asof import Columns
 from resources.feature_store.declarations import STAMP
 from resources.feature_store.refusals import NoFeatureTable, UnfitTable
+from resources.lake_log import NamedTable
 
 CLASS_PATH: Final = "resources.feature_store.delta.DeltaSource"
 VALUE_TYPES: Final = {
@@ -125,7 +126,7 @@ class DeltaSource(DataSource):
         store: Any = config.offline_store
         version = store.versions.get(self.name, self.version)
         try:
-            return DeltaTable(self.uri, version=version, storage_options=store.storage_options or None)
+            return NamedTable(self.uri, version=version, storage_options=store.storage_options or None)
         except DeltaError as error:
             raise NoFeatureTable(address=self.name, uri=self.uri, version=version) from error
 

@@ -43,6 +43,15 @@ def test_a_month_is_read_back_with_its_month_column(lake: LocalLake) -> None:
     assert_frame_equal(read, flights({"UA": 1.0, "AA": None}).with_columns(month=pl.lit(JANUARY)), check_row_order=False)
 
 
+@pytest.mark.parametrize("name", ["my lake", "Zürichsee"])
+def test_a_lake_lies_in_any_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    lake = LocalLake(root=str(tmp_path / name))
+    lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
+    lake.replace(TABLE, flights({"UA": 2.0}), partition=FEBRUARY)
+    assert delays(lake) == [("UA", 1.0), ("UA", 2.0)]
+    assert delays(lake, partitions=[JANUARY]) == [("UA", 1.0)]
+
+
 def test_replacing_a_month_leaves_the_others_alone(lake: LocalLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({"UA": 2.0}), partition=FEBRUARY)
