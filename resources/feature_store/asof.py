@@ -4,7 +4,7 @@ A row holds from its instant on (inclusive), for at most ``ttl`` (inclusive), un
 instant the last one holds: last by ``tie``, then last in the frame. Null keys and null instants match nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -45,7 +45,9 @@ def holding(
     named = [pl.col(on[key]).alias(key) for key in columns.keys]
     left = examples.select(*named, pl.col(at).alias(AT)).with_row_index(ROW)
     right = columns.index(rows).rename({columns.stamp: SINCE})
-    asking = left.drop_nulls().sort(AT, maintain_order=True)
+    asking = left.drop_nulls()
+    if not asking[AT].is_sorted():
+        asking = asking.sort(AT, maintain_order=True)
     found = asking.join_asof(right, left_on=AT, right_on=SINCE, by=list(columns.keys), coalesce=False, check_sortedness=False)
     if ttl:
         found = found.with_columns(pl.when(pl.col(AT) - pl.col(SINCE) <= ttl).then(pl.col(FOUND)).alias(FOUND))
@@ -59,6 +61,6 @@ def latest(rows: pl.DataFrame, *, columns: Columns) -> pl.DataFrame:
     return rows[last[FOUND]].sort(list(columns.keys))
 
 
-def taken(rows: pl.DataFrame, positions: pl.Series, features: Sequence[str]) -> pl.DataFrame:
-    """The features of the rows at these positions; null where there is none. Types are the table's."""
-    return rows.select(pl.col(name).gather(positions) for name in features)
+def ordered(rows: pl.DataFrame, *, columns: Columns) -> pl.DataFrame:
+    """All rows in the order in which they come to hold."""
+    return rows.sort(columns.order, maintain_order=True)

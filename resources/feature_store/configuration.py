@@ -58,17 +58,17 @@ def settings(home: Path, project: str, *, offline: str = OFFLINE, registry_url: 
 
 
 def stands(home: Path, said: Mapping[str, Any]) -> bool:
-    """Whether ``feature_store.yaml`` says this already.
+    """Whether ``feature_store.yaml`` says this already; one without an offline store means dask to Feast.
 
     Raises:
         RefusedOfflineStore: somebody wrote another offline store into the file.
     """
     path = home / YAML
-    if not path.exists():
-        return False
-    if path.read_text() == _text(said):
-        return True
-    demand(path)
+    if not path.exists() or path.read_text() == _text(said):
+        return path.exists()
+    other: Any = yaml.safe_load(path.read_text()) or {}
+    store: Any = other.get("offline_store") or "dask"
+    checked_offline(store if isinstance(store, str) else store.get("type", "dask"), where=str(path))
     return False
 
 
@@ -77,17 +77,6 @@ def write(home: Path, said: Mapping[str, Any]) -> None:
     partial = home / f"{YAML}.partial"
     partial.write_text(_text(said))
     partial.replace(home / YAML)
-
-
-def demand(path: Path) -> None:
-    """Refuse a ``feature_store.yaml`` whose offline store cannot be trusted; one without any means dask to Feast.
-
-    Raises:
-        RefusedOfflineStore: see ``checked_offline``.
-    """
-    said: Any = yaml.safe_load(path.read_text()) or {}
-    store: Any = said.get("offline_store") or "dask"
-    checked_offline(store if isinstance(store, str) else store.get("type", "dask"), where=str(path))
 
 
 def _text(said: Mapping[str, Any]) -> str:

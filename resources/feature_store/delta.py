@@ -19,6 +19,9 @@ from resources.feature_store.refusals import NoFeatureTable, UnfitTable
 from resources.lake_log import NamedTable
 
 CLASS_PATH: Final = "resources.feature_store.delta.DeltaSource"
+SAID: Final = ("name", "timestamp_field", "date_partition_column", "description", "owner")
+"""What Feast keeps of every source, under the same names in its registry."""
+
 VALUE_TYPES: Final = {
     "String": ValueType.STRING,
     "Int64": ValueType.INT64,
@@ -35,26 +38,9 @@ class DeltaSource(DataSource):
     ``date_partition_column`` decides between rows of the same key and instant: the later partition wins.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        uri: str,
-        version: int | None = None,
-        timestamp_field: str = STAMP,
-        date_partition_column: str = "",
-        description: str = "",
-        tags: dict[str, str] | None = None,
-        owner: str = "",
-    ) -> None:
-        super().__init__(
-            name=name,
-            timestamp_field=timestamp_field,
-            date_partition_column=date_partition_column,
-            description=description,
-            tags=tags,
-            owner=owner,
-        )
+    def __init__(self, *, uri: str, version: int | None = None, **said: Any) -> None:
+        told: dict[str, Any] = {"timestamp_field": STAMP, **said}
+        super().__init__(**told)
         self.uri = uri
         self.version = version
 
@@ -71,30 +57,18 @@ class DeltaSource(DataSource):
     @staticmethod
     def from_proto(data_source: DataSourceProto) -> "DeltaSource":
         """The source as the registry holds it."""
-        where = json.loads(data_source.custom_options.configuration)
-        return DeltaSource(
-            name=data_source.name,
-            uri=where["uri"],
-            version=where["version"],
-            timestamp_field=data_source.timestamp_field,
-            date_partition_column=data_source.date_partition_column,
-            description=data_source.description,
-            tags=dict(data_source.tags),
-            owner=data_source.owner,
-        )
+        said: dict[str, Any] = {name: getattr(data_source, name) for name in SAID}
+        return DeltaSource(**json.loads(data_source.custom_options.configuration), **said, tags=dict(data_source.tags))
 
     def _to_proto_impl(self) -> DataSourceProto:
         where = json.dumps({"uri": self.uri, "version": self.version}).encode()
+        said: dict[str, Any] = {name: getattr(self, name) for name in SAID}
         return DataSourceProto(
-            name=self.name,
             type=DataSourceProto.CUSTOM_SOURCE,
             data_source_class_type=CLASS_PATH,
             custom_options=DataSourceProto.CustomSourceOptions(configuration=where),
-            timestamp_field=self.timestamp_field,
-            date_partition_column=self.date_partition_column,
-            description=self.description,
             tags=self.tags,
-            owner=self.owner,
+            **said,
         )
 
     def validate(self, config: RepoConfig) -> None:
@@ -130,8 +104,8 @@ class DeltaSource(DataSource):
         except DeltaError as error:
             raise NoFeatureTable(address=self.name, uri=self.uri, version=version) from error
 
-    def rows(self, table: DeltaTable, *, keys: Iterable[str], features: Iterable[str], until: pl.Expr | None = None) -> pl.DataFrame:
-        """The columns that a join needs, and no others, of the rows whose instant is not after ``until``.
+    def rows(self, table: DeltaTable, *, keys: Iterable[str], features: Iterable[str], among: pl.Expr | None = None) -> pl.LazyFrame:
+        """The columns that a join needs, and no others, of the rows ``among`` which it looks.
 
         Raises:
             UnfitTable: a column is missing.
@@ -142,5 +116,4 @@ class DeltaSource(DataSource):
         has = scan.collect_schema().names()
         if missing := [name for name in needed if name not in has]:
             raise UnfitTable(address=self.name, missing=missing, has=has)
-        some = scan if until is None else scan.filter(pl.col(order.stamp) <= until)
-        return some.select(needed).collect()
+        return (scan if among is None else scan.filter(among)).select(needed)

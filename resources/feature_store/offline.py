@@ -21,7 +21,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
-from resources.feature_store.asof import INSTANT, holding, latest, taken
+from resources.feature_store.asof import INSTANT, holding, latest, ordered
 from resources.feature_store.declarations import STAMP
 from resources.feature_store.delta import DeltaSource
 from resources.feature_store.refusals import NotThroughFeast, UnfitExamples
@@ -87,12 +87,25 @@ class Join:
     ttl: timedelta | None
 
     def features(self, examples: pl.DataFrame, config: RepoConfig) -> pl.DataFrame:
-        """The features that held at each example's instant, one row each, in order."""
-        until = pl.lit(examples[STAMP].max(), dtype=INSTANT)
-        rows = self.source.rows(self.source.opened(config), keys=self.on, features=self.named, until=until)
+        """The features that held at each example's instant, one row each, in order.
+
+        Most are found among the rows since the first instant asked for; only for the others the rest of the table is searched, by key.
+        """
+        table, keys = self.source.opened(config), tuple(self.on)
+        since, until = (pl.lit(instant, dtype=INSTANT) for instant in (examples[STAMP].min(), examples[STAMP].max()))
+        stamp = pl.col(self.source.timestamp_field)
+        rows = self.source.rows(table, keys=keys, features=self.named, among=stamp.is_between(since, until)).collect()
         self._demand_equal_types(examples, rows)
-        positions = holding(examples, rows, at=STAMP, on=self.on, columns=self.source.columns(self.on), ttl=self.ttl)
-        return taken(rows, positions, list(self.named)).rename(dict(self.named))
+        found = self._holding(examples, rows)
+        lost = found.is_null().arg_true()
+        asked = examples[lost].select(pl.col(column).alias(key) for key, column in self.on.items()).unique()
+        older = self.source.rows(table, keys=keys, features=self.named, among=stamp < since)
+        older = older.join(asked.lazy(), on=keys, how="semi", maintain_order="left").collect()
+        found = found.scatter(lost, self._holding(examples[lost], older) + rows.height)
+        return pl.concat([rows, older]).select(pl.col(feature).gather(found).alias(name) for feature, name in self.named.items())
+
+    def _holding(self, examples: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
+        return holding(examples, rows, at=STAMP, on=self.on, columns=self.source.columns(self.on), ttl=self.ttl)
 
     def _demand_equal_types(self, examples: pl.DataFrame, rows: pl.DataFrame) -> None:
         for key, column in self.on.items():
@@ -127,7 +140,8 @@ class PolarsOfflineStore(OfflineStore):
             return pl.concat([examples, *(join.features(examples, config) for join in joins)], how="horizontal")
 
         keys = sorted({column for join in joins for column in join.on.values()})
-        metadata = RetrievalMetadata(feature_refs, keys, _first(examples), _last(examples))
+        instants: Any = examples[STAMP]  # datetimes, or null without examples
+        metadata = RetrievalMetadata(feature_refs, keys, instants.min(), instants.max())
         return PolarsRetrievalJob(evaluate, full_feature_names=full_feature_names, metadata=metadata)
 
     @staticmethod
@@ -142,15 +156,7 @@ class PolarsOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """The last row of each key in the stretch of time, both ends included: what ``feast materialize`` writes."""
-        source = _delta(data_source)
-
-        def evaluate() -> pl.DataFrame:
-            table = source.opened(config)
-            rows = source.rows(table, keys=join_key_columns, features=feature_name_columns)
-            last = latest(_between(rows, timestamp_field, start_date, end_date), columns=source.columns(join_key_columns))
-            return last.select(*join_key_columns, *feature_name_columns, timestamp_field)
-
-        return PolarsRetrievalJob(evaluate, full_feature_names=False)
+        return _pull(config, data_source, join_key_columns, feature_name_columns, start_date, end_date, pick=latest)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -164,16 +170,7 @@ class PolarsOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """Every row in the stretch of time, both ends included, in the order in which they come to hold."""
-        source = _delta(data_source)
-
-        def evaluate() -> pl.DataFrame:
-            table = source.opened(config)
-            rows = source.rows(table, keys=join_key_columns, features=feature_name_columns)
-            some = _between(rows, timestamp_field, start_date, end_date)
-            ordered = some.sort(source.columns(join_key_columns).order, maintain_order=True)
-            return ordered.select(*join_key_columns, *feature_name_columns, timestamp_field)
-
-        return PolarsRetrievalJob(evaluate, full_feature_names=False)
+        return _pull(config, data_source, join_key_columns, feature_name_columns, start_date, end_date, pick=ordered)
 
     @staticmethod
     def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: Any, progress: Callable[[int], Any] | None) -> None:
@@ -232,15 +229,23 @@ def _delta(source: DataSource | None) -> DeltaSource:
     return source
 
 
-def _between(rows: pl.DataFrame, stamp: str, start: datetime | None, end: datetime | None) -> pl.DataFrame:
-    if start is not None:
-        rows = rows.filter(pl.col(stamp) >= pl.lit(start).cast(INSTANT))
-    return rows if end is None else rows.filter(pl.col(stamp) <= pl.lit(end).cast(INSTANT))
+def _pull(
+    config: RepoConfig,
+    source: DataSource,
+    keys: list[str],
+    features: list[str],
+    *stretch: datetime | None,
+    pick: Callable[..., pl.DataFrame],
+) -> RetrievalJob:
+    delta = _delta(source)
+    columns, (start, end) = delta.columns(keys), (None if end is None else pl.lit(end).cast(INSTANT) for end in stretch)
+    stamp = pl.col(columns.stamp)
+    inside = [*([] if start is None else [stamp >= start]), *([] if end is None else [stamp <= end])]
 
+    def evaluate() -> pl.DataFrame:
+        rows = delta.rows(
+            delta.opened(config), keys=keys, features=features, among=pl.all_horizontal(pl.lit(value=True), *inside)
+        ).collect()
+        return pick(rows, columns=columns).select(*keys, *features, columns.stamp)
 
-def _first(examples: pl.DataFrame) -> datetime | None:
-    return cast("datetime | None", examples[STAMP].min())
-
-
-def _last(examples: pl.DataFrame) -> datetime | None:
-    return cast("datetime | None", examples[STAMP].max())
+    return PolarsRetrievalJob(evaluate, full_feature_names=False)

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from feast import Entity, FeatureView, RepoConfig
-from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel
 
 from resources.feature_store.declarations import Dtype
-from resources.feature_store.packed import Codec, Packed, PackedFile, Value
+from resources.feature_store.packed import Packed, PackedFile, Value, pack, unpack
 from resources.feature_store.refusals import UnpackableType
 from resources.feature_store.registration import LAYOUT, WINDOW
 
@@ -53,14 +52,13 @@ class PackedSqliteOnlineStore(OnlineStore):
     ) -> None:
         """Rows from ``feast materialize`` and ``push``, in one transaction."""
         dtypes = packable(table)
-        codec = Codec(list(dtypes.values()))
         rows = [
             Packed(
-                key=serialize_entity_key(key, config.entity_key_serialization_version),
+                key=_key(key),
                 since=microseconds(stamp),
                 valid_until=_trusted_until(table, stamp),
                 version=None,
-                row=codec.pack([plain(values.get(name)) for name in dtypes]),
+                row=pack([plain(values.get(name)) for name in dtypes]),
             )
             for key, values, stamp, _ in data
         ]
@@ -72,20 +70,17 @@ class PackedSqliteOnlineStore(OnlineStore):
         self, config: RepoConfig, table: FeatureView, entity_keys: list[EntityKey], requested_features: list[str] | None = None
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
         """For each key its event timestamp and values; ``(None, None)`` for one that is absent."""
-        dtypes = packable(table)
-        codec = Codec(list(dtypes.values()))
-        keys = [serialize_entity_key(key, config.entity_key_serialization_version) for key in entity_keys]
+        dtypes, keys = packable(table), [_key(key) for key in entity_keys]
         found = self.file(config).read(config.project, table.name, layout(table), keys)
         wanted = set(requested_features or dtypes)
 
-        def answer(key: bytes) -> tuple[datetime | None, dict[str, ValueProto] | None]:
-            packed = found.get(key)
+        def answer(packed: Packed | None) -> tuple[datetime | None, dict[str, ValueProto] | None]:
             if packed is None:
                 return None, None
-            values = zip(dtypes.items(), codec.unpack(packed.row), strict=True)
+            values = zip(dtypes.items(), unpack(packed.row), strict=True)
             return EPOCH + packed.since * MICROSECOND, {name: proto(dtype, value) for (name, dtype), value in values if name in wanted}
 
-        return [answer(key) for key in keys]
+        return [answer(found.get(key)) for key in keys]
 
     def update(
         self,
@@ -99,8 +94,7 @@ class PackedSqliteOnlineStore(OnlineStore):
         """Refuse views that cannot be packed; forget those that are gone."""
         for table in tables_to_keep:
             packable(table)
-        for table in tables_to_delete:
-            self.file(config).drop(config.project, table.name)
+        self.teardown(config, tables_to_delete, entities_to_delete)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Forget these views."""
@@ -113,6 +107,13 @@ class PackedSqliteOnlineStore(OnlineStore):
             said: Any = config.online_store
             self._file = PackedFile((config.repo_path or Path.cwd()) / said.path)
         return self._file
+
+
+def _key(key: EntityKey) -> str:
+    """The values of a key in the order of their columns' names, as Feast sorts them too."""
+    untyped: Any = key  # protobuf says nothing of its containers
+    of: dict[str, ValueProto] = dict(zip(untyped.join_keys, untyped.entity_values, strict=True))
+    return pack([plain(of[name]) for name in sorted(of)])
 
 
 def layout(table: FeatureView) -> str:

@@ -1,7 +1,7 @@
 """Declarations to Feast objects, and their one writer. Whoever calls ``register`` holds the lock."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from resources.feature_store.declarations import MONTH, Applied, Dtype, Service, View
 from resources.feature_store.refusals import BadDeclaration, UnknownName
@@ -10,131 +10,87 @@ if TYPE_CHECKING:
     import feast
     from feast.value_type import ValueType
 
+    Named = TypeVar("Named", feast.FeatureView, feast.FeatureService)
+
 FINGERPRINT: Final = "fingerprint"
 SPEC_HASH: Final = "spec_hash"
 LAYOUT: Final = "layout"
 WINDOW: Final = "window_seconds"
+Thing = tuple[Literal["view", "service"], str]
 PLACEHOLDER: Final = "__dummy"
 """The entity that Feast registers of its own accord."""
 
 
 def register(store: "feast.FeatureStore", views: Sequence[View], services: Sequence[Service], uris: Mapping[str, str]) -> Applied:
     """Make the registry say exactly this; only what differs is written. ``uris``: where each view's table lies, by address."""
+    import feast
+
     _demand_sense(views, services)
-    registry = Registered(store)
-    prints = {view.full_name: view.fingerprint(uris[view.address]) for view in views}
-    service_prints = {service.name: service.fingerprint(prints) for service in services}
-    changed_views = [view for view in views if registry.views.get(view.full_name) != prints[view.full_name]]
-    changed_services = [service for service in services if registry.services.get(service.name) != service_prints[service.name]]
-    gone = registry.without({view.full_name for view in views}, {service.name for service in services})
-    if changed_views or changed_services or gone:
-        made = Objects(views, uris, prints)
-        fresh = [*made.of(changed_views), *(made.service(service, service_prints[service.name]) for service in changed_services)]
-        store.apply(fresh, objects_to_delete=[*gone, *registry.orphans(views)], partial=False)
-    return Applied(
-        views={view.full_name: view.spec_hash for view in views},
-        changed=tuple(view.full_name for view in changed_views) + tuple(service.name for service in changed_services),
-        removed=tuple(thing.name for thing in gone),
-    )
-
-
-class Registered:
-    """What the registry holds now: fingerprints by name."""
-
-    def __init__(self, store: "feast.FeatureStore") -> None:
-        self._store = store
-        self._view_objects = {view.name: view for view in store.list_feature_views()}
-        self._service_objects = {service.name: service for service in store.list_feature_services()}
-        self.views = {name: view.tags.get(FINGERPRINT) for name, view in self._view_objects.items()}
-        self.services = {name: service.tags.get(FINGERPRINT) for name, service in self._service_objects.items()}
-
-    def without(self, views: set[str], services: set[str]) -> list[Any]:
-        """The views and services that are registered and not among these."""
-        old_services = [service for name, service in self._service_objects.items() if name not in services]
-        return old_services + [view for name, view in self._view_objects.items() if name not in views]
-
-    def orphans(self, views: Sequence[View]) -> list[Any]:
-        """The sources and entities that none of these views uses."""
-        addresses, keys = {view.address for view in views}, {key for view in views for key in view.keys}
-        sources = [source for source in self._store.list_data_sources() if source.name not in addresses]
-        return sources + [entity for entity in self._store.list_entities() if entity.name not in keys | {PLACEHOLDER}]
-
-
-class Objects:
-    """Feast objects of these views; an entity a key column, so that views with composite keys share them."""
-
-    def __init__(self, views: Sequence[View], uris: Mapping[str, str], prints: Mapping[str, str]) -> None:
-        self._uris = uris
-        self._prints = prints
-        self._entities = {key: _entity(key, [view for view in views if key in view.keys]) for view in views for key in view.keys}
-        self._views = {view.full_name: self._view(view) for view in views}
-
-    def of(self, views: Sequence[View]) -> list[Any]:
-        """The entities, sources and views to write for these."""
-        keys = dict.fromkeys(key for view in views for key in view.keys)
-        made = [self._views[view.full_name] for view in views]
-        return [*(self._entities[key] for key in keys), *(view.batch_source for view in made), *made]
-
-    def service(self, service: Service, fingerprint: str) -> "feast.FeatureService":
-        """The service, over the views as they are declared now."""
-        import feast
-
-        return feast.FeatureService(
-            name=service.name,
-            features=[self._views[name] for name in service.views],
-            owner=service.owner,
-            description=service.description,
-            tags={**service.tags, FINGERPRINT: fingerprint},
+    known: dict[Thing, Any] = {("service", one.name): one for one in store.list_feature_services()}
+    known |= {("view", one.name): one for one in store.list_feature_views()}
+    view_prints = {view.full_name: view.fingerprint(uris[view.address]) for view in views}
+    prints: dict[Thing, str] = {("view", name): said for name, said in view_prints.items()}
+    prints |= {("service", service.name): service.fingerprint(view_prints) for service in services}
+    changed = [thing for thing, said in prints.items() if thing not in known or known[thing].tags.get(FINGERPRINT) != said]
+    gone = [one for thing, one in known.items() if thing not in prints]
+    if changed or gone:
+        entities = entities_of(views)
+        made = {view.full_name: feature_view(view, uris[view.address], entities, view_prints[view.full_name]) for view in views}
+        things: dict[Thing, Any] = {("view", name): one for name, one in made.items()}
+        for service in services:
+            things["service", service.name] = feast.FeatureService(
+                name=service.name,
+                features=[made[name] for name in service.views],
+                owner=service.owner,
+                description=service.description,
+                tags={**service.tags, FINGERPRINT: prints["service", service.name]},
+            )
+        sources: list[Any] = [made[name].batch_source for kind, name in changed if kind == "view"]
+        used = {*entities, PLACEHOLDER, *(view.address for view in views)}
+        orphans = [one for one in [*store.list_data_sources(), *store.list_entities()] if one.name not in used]
+        store.apply(
+            [*entities.values(), *sources, *(things[thing] for thing in changed)], objects_to_delete=[*gone, *orphans], partial=False
         )
+    names = tuple(name for _, name in changed), tuple(one.name for one in gone)
+    return Applied(views={view.full_name: view.spec_hash for view in views}, changed=names[0], removed=names[1])
 
-    def _view(self, view: View) -> "feast.FeatureView":
-        import feast
 
-        from resources.feature_store.delta import DeltaSource
+def feature_view(view: View, uri: str, entities: Mapping[str, "feast.Entity"], fingerprint: str) -> "feast.FeatureView":
+    """The Feast view of a declaration whose table lies at ``uri``."""
+    import feast
 
-        source = DeltaSource(
+    from resources.feature_store.delta import DeltaSource
+
+    window = {} if view.window is None else {WINDOW: str(view.window.total_seconds())}
+    return feast.FeatureView(
+        name=view.full_name,
+        entities=[entities[key] for key in view.keys],
+        ttl=view.ttl,
+        schema=[_field(key, view.key_type(key), f"Key of {view.entity}.") for key in view.keys]
+        + [_field(name, dtype, view.feature_docs.get(name, "")) for name, dtype in view.features.items()],
+        source=DeltaSource(
             name=view.address,
-            uri=self._uris[view.address],
+            uri=uri,
             date_partition_column=MONTH if view.partitioned else "",
             owner=view.owner,
             description=f"Lake table behind {view.full_name}.",
-        )
-        window = {} if view.window is None else {WINDOW: str(view.window.total_seconds())}
-        return feast.FeatureView(
-            name=view.full_name,
-            entities=[self._entities[key] for key in view.keys],
-            ttl=view.ttl,
-            schema=[_field(key, view.key_type(key), f"Key of {view.entity}.") for key in view.keys]
-            + [_field(name, dtype, view.feature_docs.get(name, "")) for name, dtype in view.features.items()],
-            source=source,
-            owner=view.owner,
-            description=view.description,
-            tags={**view.tags, **window, SPEC_HASH: view.spec_hash, LAYOUT: view.layout, FINGERPRINT: self._prints[view.full_name]},
-        )
+        ),
+        owner=view.owner,
+        description=view.description,
+        tags={**view.tags, **window, SPEC_HASH: view.spec_hash, LAYOUT: view.layout, FINGERPRINT: fingerprint},
+    )
 
 
-def view_named(store: "feast.FeatureStore", name: str) -> "feast.FeatureView":
-    """A registered view.
+def named(name: str, known: "Sequence[Named]", *, kind: str) -> "Named":
+    """The registered view or service of this name.
 
     Raises:
-        UnknownName: there is none of this name.
+        UnknownName: there is none.
     """
-    known = {view.name: view for view in store.list_feature_views()}
-    if name not in known:
-        raise UnknownName(kind="feature view", name=name, known=known)
-    return known[name]
-
-
-def service_named(store: "feast.FeatureStore", name: str) -> "feast.FeatureService":
-    """A registered service.
-
-    Raises:
-        UnknownName: there is none of this name.
-    """
-    known = {service.name: service for service in store.list_feature_services()}
-    if name not in known:
-        raise UnknownName(kind="feature service", name=name, known=known)
-    return known[name]
+    found = {one.name: one for one in known}
+    if name not in found:
+        raise UnknownName(kind=kind, name=name, known=found)
+    return found[name]
 
 
 def _demand_sense(views: Sequence[View], services: Sequence[Service]) -> None:
@@ -151,18 +107,21 @@ def _demand_sense(views: Sequence[View], services: Sequence[Service]) -> None:
             raise BadDeclaration(view=service.name, why=f"it joins {', '.join(missing)}, which is not declared")
 
 
-def _entity(key: str, views: Sequence[View]) -> "feast.Entity":
+def entities_of(views: Sequence[View]) -> dict[str, "feast.Entity"]:
+    """An entity a key column, so that views with composite keys share them."""
     import feast
 
-    entities = sorted({view.entity for view in views})
-    owners = sorted({view.owner for view in views})
-    return feast.Entity(
-        name=key,
-        join_keys=[key],
-        value_type=_value_type(views[0].key_type(key)),
-        description=f"Key column of {', '.join(entities)}.",
-        owner=", ".join(owners),
-    )
+    keyed = {key: [view for view in views if key in view.keys] for key in dict.fromkeys(key for view in views for key in view.keys)}
+    return {
+        key: feast.Entity(
+            name=key,
+            join_keys=[key],
+            value_type=_value_type(mine[0].key_type(key)),
+            description=f"Key column of {', '.join(sorted({view.entity for view in mine}))}.",
+            owner=", ".join(sorted({view.owner for view in mine})),
+        )
+        for key, mine in keyed.items()
+    }
 
 
 def _field(name: str, dtype: Dtype, description: str) -> "feast.Field":

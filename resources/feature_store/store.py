@@ -65,9 +65,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             UnfitExamples: a key is missing or of another type, or a column has the name of a feature.
         """
         with self._feast(versions=versions) as store:
-            found = registration.service_named(store, service)
-            keys = _keys(store, found)
-            asked = _asked(spine, keys, at=at, service=service)
+            found, views = _joined(store, service)
+            asked = _asked(spine, views, at=at, service=service)
             job: Any = store.get_historical_features(
                 entity_df=asked,  # pyright: ignore[reportArgumentType]  # a Polars frame goes through untouched: tests/upstream
                 features=found,
@@ -93,7 +92,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         with self._feast() as store:
             from resources.feature_store import serving_rows
 
-            return {name: serving_rows.put(store, registration.view_named(store, name), until=until) for name in views}
+            known = store.list_feature_views()
+            return {name: serving_rows.put(store, registration.named(name, known, kind="feature view"), until=until) for name in views}
 
     def online(self, service: str, entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
         """The entities with ``view__feature`` columns and, for each view, ``view__status``: fresh, stale, ahead or absent at ``at``.
@@ -108,9 +108,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         with self._feast() as store:
             from resources.feature_store import serving_rows
 
-            found = registration.service_named(store, service)
-            _demand_keys(entities, _keys(store, found), service=service)
-            views = [registration.view_named(store, projection.name) for projection in found.feature_view_projections]
+            _, views = _joined(store, service)
+            _demand_keys(entities, views, service=service)
             return pl.concat([entities, *(serving_rows.get(store, view, entities, at=at) for view in views)], how="horizontal")
 
     @contextmanager
@@ -131,7 +130,9 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         try:
             yield store
         finally:
-            _close(store)
+            engine: Any = getattr(store.registry, "write_engine", None)
+            if engine is not None:
+                engine.dispose()
 
     def _lock(self) -> FileLock:
         home = Path(self.home)
@@ -139,27 +140,23 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         return FileLock(home / LOCK, timeout=LOCK_SECONDS, is_singleton=True)
 
 
-def _close(store: "feast.FeatureStore") -> None:
-    engine: Any = getattr(store.registry, "write_engine", None)
-    if engine is not None:
-        engine.dispose()
+def _joined(store: "feast.FeatureStore", service: str) -> "tuple[feast.FeatureService, list[feast.FeatureView]]":
+    found, known = registration.named(service, store.list_feature_services(), kind="feature service"), store.list_feature_views()
+    return found, [registration.named(one.name, known, kind="feature view") for one in found.feature_view_projections]
 
 
-def _keys(store: "feast.FeatureStore", service: "feast.FeatureService") -> dict[str, str]:
-    views = [registration.view_named(store, projection.name) for projection in service.feature_view_projections]
-    return {column.name: str(column.dtype) for view in views for column in view.entity_columns}
-
-
-def _demand_keys(examples: pl.DataFrame, keys: Mapping[str, str], *, service: str) -> None:
+def _demand_keys(examples: pl.DataFrame, views: "Sequence[feast.FeatureView]", *, service: str) -> list[str]:
+    keys = {column.name: str(column.dtype) for view in views for column in view.entity_columns}
     for key, dtype in keys.items():
         if key not in examples.columns:
             raise UnfitExamples(what=f"feature service {service}", why=f"they lack the key {key}")
         if str(examples.schema[key]) != dtype:
             raise UnfitExamples(what=f"feature service {service}", why=f"their key {key} is {examples.schema[key]}, the views have {dtype}")
+    return list(keys)
 
 
-def _asked(spine: pl.DataFrame, keys: Mapping[str, str], *, at: str, service: str) -> pl.DataFrame:
-    _demand_keys(spine, keys, service=service)
+def _asked(spine: pl.DataFrame, views: "Sequence[feast.FeatureView]", *, at: str, service: str) -> pl.DataFrame:
+    keys = _demand_keys(spine, views, service=service)
     if at not in spine.columns or not isinstance(dtype := spine.schema[at], pl.Datetime) or dtype.time_zone is None:
         raise UnfitExamples(what=f"feature service {service}", why=f"they need a column {at} of instants with a time zone")
     return spine.select(*keys, pl.col(at).cast(INSTANT).alias(STAMP)).with_row_index(ROW)

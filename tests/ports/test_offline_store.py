@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from resources.feature_store import configuration
 from resources.feature_store.declarations import Dtype, View
 from resources.feature_store.light import load_feast
-from resources.feature_store.registration import Objects
+from resources.feature_store.registration import entities_of, feature_view
 
 START: Final = datetime(2013, 1, 31, tzinfo=UTC)
 HOUR: Final = timedelta(hours=1)
@@ -116,9 +116,8 @@ def retrieved(folder: Path, two: Sequence[Table], spine: pl.DataFrame, *, versio
     said = configuration.settings(folder, "things")
     config = RepoConfig(**{**said, "offline_store": {**said["offline_store"], "versions": dict(versions or {})}}, repo_path=folder)
     views = [table.view for table in two]
-    uris = {view.address: str(folder / view.address) for view in views}
-    objects = Objects(views, uris, {view.full_name: "" for view in views}).of(views)
-    feature_views = [one for one in objects if type(one).__name__ == "FeatureView"]
+    entities = entities_of(views)
+    feature_views = [feature_view(view, str(folder / view.address), entities, "") for view in views]
     references = [f"{view.full_name}:{name}" for view in views for name in FEATURES]
     provider: Any = get_provider(config)
     job = provider.get_historical_features(

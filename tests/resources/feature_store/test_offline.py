@@ -89,7 +89,7 @@ def test_only_the_columns_of_the_join_are_read(store: FeatureStore) -> None:
     load_feast()
     source = stock(store).get_data_source(SALES.address)
     rows = source.rows(source.opened(stock(store).config), keys=["shop"], features=["count_3h"])
-    assert rows.columns == ["shop", "event_timestamp", "month", "count_3h"]
+    assert rows.collect_schema().names() == ["shop", "event_timestamp", "month", "count_3h"]
 
 
 def test_a_table_that_was_never_written_is_named_with_the_asset_that_writes_it(tmp_path: Path) -> None:
