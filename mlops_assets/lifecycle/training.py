@@ -136,7 +136,7 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
         "code_hash": code_version(spec.score, package=package),
         "request": scoring.signature(rows, request, required=request),
         "features": scoring.signature(rows, spec.feature_names),
-        "probe": {**probe, "examples": scoring.rows(some, [*request, *spec.feature_names])},
+        "probe": {**probe, "examples": scoring.rows(some, [*dict.fromkeys([*request, *spec.feature_names])])},
     }
 
 

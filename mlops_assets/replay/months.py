@@ -62,8 +62,8 @@ class Replay:
 
     def _deliver(self, month: str | None) -> None:
         for spec in self.catalogue.sources:
-            if spec.archive is not None and (spec.partitions is None) == (month is None):
-                self.inbox.deliver(spec.table, month, spec.archive(month))
+            if spec.archive is not None and (spec.partitions is None) == (month is None) and not (raw := spec.archive(month)).is_empty():
+                self.inbox.deliver(spec.table, month, raw)
 
     def _settle(self, name: str, start: datetime, deliver: Callable[[], None]) -> None:
         if self._is_done(name):

@@ -92,7 +92,7 @@ def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str
         digest.update(orjson.dumps(row))
         return digest.hexdigest()[:ID_LENGTH]
 
-    return pl.Series("prediction_id", [one(row) for row in frame.select(sorted(columns)).iter_rows(named=True)], dtype=pl.String)
+    return pl.Series("prediction_id", [one(row) for row in frame.select(sorted(set(columns))).iter_rows(named=True)], dtype=pl.String)
 
 
 def signature(frame: pl.DataFrame, columns: Sequence[str], *, required: Collection[str] = ()) -> dict[str, Field]:
