@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--positive", metavar="WORD", help="of a label in words: the one to predict")
     parser.add_argument("--entity", help="column that says whose row it is: past outcomes are averaged for each")
     parser.add_argument("--known", help="column with the instant from which the label is known")
+    parser.add_argument("--later", action="append", default=[], help="column that is known only with the label; may be given several times")
     parser.add_argument("--label-after", type=float, default=24, metavar="HOURS", help="without --known: hours until it is (%(default)s)")
     parser.add_argument("--timezone", default="UTC", help="of clock times without an offset, and of months (%(default)s)")
     return parser

@@ -6,7 +6,7 @@ import keyword
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import resources as files
 from pathlib import Path
@@ -92,10 +92,10 @@ def _words(package: str, seen: Survey, delay: timedelta) -> dict[str, str]:
         "keys": ", ".join(f'"{one.name}"' for one in seen.key) + ("," if len(seen.key) == 1 else ""),
         "request": ", ".join(f"{contract}.{one.name}" for one in seen.key) + ("," if len(seen.key) == 1 else ""),
         "columns": "\n".join(_columns(seen, known, delay)), "derived": "".join(_derived(seen, time, delay)),
-        "formats": _pairs({one.name: one.form for one in seen.fields.values() if one.form}),
-        "headers": _pairs({one.name: one.header for one in seen.fields.values() if one.name != one.header}),
+        "formats": ", ".join(_pairs({one.name: one.form for one in seen.fields.values() if one.form})),
+        "headers": _named({one.name: one.header for one in seen.fields.values() if one.name != one.header}),
         "features": _features(seen, contract),
-        "label_kind": "at_least" if classes else "value",
+        "imports": "at_least, before, months" if classes else "before, months, value",
         "label_spec": f'at_least({column}, {seen.threshold:g}),\n    positive="{_said(meaning)}"' if classes else f"value({column})",
         "floor": '"auc": 0.5' if classes else '"r2": 0.0', "objective": "binary" if classes else "regression",
         "question": f"What will {_said(seen.label.header)} be?",
@@ -106,7 +106,7 @@ def _words(package: str, seen: Survey, delay: timedelta) -> dict[str, str]:
 def _columns(seen: Survey, known: str, delay: timedelta) -> list[str]:
     """The contract's lines: what is known with the row first, the outcome last."""
     later = {seen.label.name, known}
-    lines = [_column(one) for one in seen.fields.values() if one.name not in later]
+    lines = [_column(one, _available(one, seen, known)) for one in seen.fields.values() if one.name not in later]
     absent = ', absent_when="never_known"' if seen.label.nullable else ""
     lines.append(f'    {seen.label.name}: float | None = column(available="{known}"{absent})')
     if seen.known is None:
@@ -119,11 +119,18 @@ def _columns(seen: Survey, known: str, delay: timedelta) -> list[str]:
     return lines
 
 
-def _column(one: Field) -> str:
-    said = ["ge=0"] if one.positive else []
-    said += [f'available="{one.name}"'] if one.kind == "UTC" and one.nullable else []
+def _column(one: Field, available: str) -> str:
+    said = ["ge=0"] if one.counts else []
+    said += [f'available="{available}"'] if available else []
     more = f" = column({', '.join(said)})" if said else ""
     return f"    {one.name}: {one.kind}{' | None' if one.nullable else ''}{more}"
+
+
+def _available(one: Field, seen: Survey, known: str) -> str:
+    """What says from when a value is known, where that is not the row's own instant."""
+    if one in seen.later:
+        return known
+    return one.name if one.kind == "UTC" and one.nullable else ""
 
 
 def _derived(seen: Survey, time: str, delay: timedelta) -> list[str]:
@@ -141,24 +148,28 @@ def _derived(seen: Survey, time: str, delay: timedelta) -> list[str]:
 
 def _features(seen: Survey, contract: str) -> str:
     """The row's own columns that a tree can use: numbers, truths, and texts with few values."""
-    out = {seen.label, seen.known, *(one for one in seen.key if one.distinct > FEW)}
+    out = {seen.label, seen.known, *seen.later, *(one for one in seen.key if one.distinct > FEW)}
     own = [one.name for one in seen.fields.values() if one not in out and one.kind != "UTC" and (one.kind != "str" or one.distinct <= FEW)]
-    return _wrapped([f"{contract}.{name}" for name in (*own, "weekday", "hour")])
+    return _wrapped([f"{contract}.{name}" for name in (*own, "weekday", "hour")], indent=8)
 
 
-def _wrapped(words: list[str]) -> str:
+def _wrapped(words: Sequence[str], *, indent: int) -> str:
     lines: list[str] = []
     line = ""
     for word in words:
         if len(line) + len(word) > WIDTH:
             lines.append(line)
             line = ""
-        line += f"{' ' if line else '        '}{word},"
+        line += f"{' ' if line else ' ' * indent}{word},"
     return "\n".join([*lines, line])
 
 
-def _pairs(pairs: Mapping[str, str]) -> str:
-    return ", ".join(f"{json.dumps(name)}: {json.dumps(text, ensure_ascii=False)}" for name, text in pairs.items())
+def _pairs(pairs: Mapping[str, str]) -> list[str]:
+    return [f"{json.dumps(name)}: {json.dumps(text, ensure_ascii=False)}" for name, text in pairs.items()]
+
+
+def _named(pairs: Mapping[str, str]) -> str:
+    return f"\n{_wrapped(_pairs(pairs), indent=4)}\n" if pairs else ""
 
 
 def _said(text: str) -> str:

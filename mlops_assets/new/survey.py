@@ -46,7 +46,7 @@ class Field:
     nullable: bool
     form: str
     distinct: int
-    positive: bool
+    counts: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class Chosen:
     label: str | None = None
     entity: str | None = None
     known: str | None = None
+    later: Sequence[str] = ()
     positive: str | None = None
     timezone: str = "UTC"
 
@@ -76,6 +77,7 @@ class Survey:
     label: Field
     entity: Field
     known: Field | None
+    later: tuple[Field, ...]
     yes: str | None
     threshold: float | None
     months: tuple[str, ...]
@@ -92,8 +94,9 @@ def survey(path: Path, chosen: Chosen) -> Survey:
     fields = _fields(raw, chosen.timezone)
     for option in ("time", "label", "entity", "known"):
         _demand(path, option, getattr(chosen, option), fields)
-    for one in chosen.key:
-        _demand(path, "key", one, fields)
+    for option in ("key", "later"):
+        for one in getattr(chosen, option):
+            _demand(path, option, one, fields)
     time = _time(path, fields, chosen.time)
     key = tuple(fields[one] for one in chosen.key) or _key(path, raw, fields, time)
     if raw.select(one.header for one in key).is_duplicated().any() or any(one.nullable for one in key):
@@ -113,7 +116,8 @@ def survey(path: Path, chosen: Chosen) -> Survey:
         )
     moments = raw.select(local_month(instant(pl.col(time.header), time.form, chosen.timezone), chosen.timezone)).to_series()
     return Survey(
-        path=path, fields=fields, time=time, key=key, label=label, entity=entity, known=known, yes=yes, threshold=_threshold(label, values),
+        path=path, fields=fields, time=time, key=key, label=label, entity=entity, known=known,
+        later=tuple(fields[one] for one in chosen.later), yes=yes, threshold=_threshold(label, values),
         months=tuple(moments.drop_nulls().unique().sort()), timezone=chosen.timezone,
     )  # fmt: skip
 
@@ -156,9 +160,8 @@ def _fields(raw: pl.DataFrame, timezone: str) -> dict[str, Field]:
 def _field(text: pl.Series, name: str, timezone: str) -> Field:
     values, nullable = text.drop_nulls().str.strip_chars(), text.null_count() > 0
     kind, form = _kind(values, nullable=nullable, timezone=timezone)
-    numbers = values.cast(pl.Float64, strict=False)
-    positive = kind in {"int", "float"} and not numbers.is_null().any() and bool((numbers >= 0).all())
-    return Field(header=text.name, name=name, kind=kind, nullable=nullable, form=form, distinct=values.n_unique(), positive=positive)
+    counts = kind == "int" and not values.str.starts_with("-").any()
+    return Field(header=text.name, name=name, kind=kind, nullable=nullable, form=form, distinct=values.n_unique(), counts=counts)
 
 
 def _kind(values: pl.Series, *, nullable: bool, timezone: str) -> tuple[Kind, str]:
