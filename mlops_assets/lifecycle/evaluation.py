@@ -115,7 +115,7 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})
         shown = {name: dg.MetadataValue.md(text) for name, (_, text) in drawn.items()}
-        link = dg.MetadataValue.url(tracking.ui_url(run))
+        link = dg.MetadataValue.url(tracking.ui_url(run.id))
         yield from result(
             asset_key,
             evaluation_rows(metrics, results),
@@ -159,9 +159,9 @@ def pictures(spec: ModelSpec, rows: pl.DataFrame, release: Release) -> dict[str,
 def describe(run: Run, metrics: pl.DataFrame, plots: Mapping[str, str]) -> None:
     """Put the evaluation into the model's MLflow run."""
     for name, value in headline(metrics).items():
-        run.log.metric(f"holdout_{name}", value)
+        run.metric(f"holdout_{name}", value)
     for name, svg in plots.items():
-        run.figure(f"{name}.svg", svg)
+        run.artifact(f"plots/{name}.svg", svg)
 
 
 def headline(metrics: pl.DataFrame) -> dict[str, float]:

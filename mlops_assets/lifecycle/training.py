@@ -207,7 +207,7 @@ def fitted(
     """Fit, store the parts by content hash, and describe them in the MLflow run; the one row that names the result."""
     data, trained_until = split(spec, rows, cutoff=cutoff)
     began = time.monotonic()
-    heard = Heard(run.log)
+    heard = Heard(run)
     parts = spec.train(data, heard)
     seconds = time.monotonic() - began
     record = {
@@ -287,6 +287,6 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
                 dagster_run=context.run_id,
             )
         shown = frame.select("rows", "train_seconds", "content_hash").row(0, named=True)
-        yield from result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run)), **shown})
+        yield from result(asset_key, frame, contract, {"mlflow_run": dg.MetadataValue.url(tracking.ui_url(run.id)), **shown})
 
     return parts
