@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, cast
 
 import dagster as dg
@@ -109,9 +109,14 @@ def training_rows(
 
 
 def split(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str) -> tuple[TrainingData, date]:
-    """Train and validation rows for ``fit``, and the first held-out day: the last ``holdout`` days of the cut-off month are nobody's to see."""
+    """Train and validation rows for ``fit``, and the first held-out day: the last ``holdout`` days up to the cut-off are nobody's to see.
+
+    They are counted from the last day that has an example: a file may end before its month, and labels may take weeks.
+    """
     year, month = (int(part) for part in shift(cutoff, 1).split("-"))
-    held_out_from = date(year, month, 1) - spec.holdout
+    last: date | None = rows.select(pl.col(DAY).max()).item()
+    end = date(year, month, 1) if last is None else min(date(year, month, 1), last + timedelta(days=1))
+    held_out_from = end - spec.holdout
     validation_from = held_out_from - spec.validation
     data = TrainingData(
         train=rows.filter(pl.col(DAY) < validation_from),

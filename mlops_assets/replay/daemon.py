@@ -95,15 +95,26 @@ class Daemon:
         return datetime.fromtimestamp(max(tick.timestamp for tick in ticks), tz=UTC) if ticks else None
 
     def resume(self, now: datetime) -> int:
-        """Run again what a killed replay left unfinished; returns how many runs that was."""
+        """Run again what a killed replay left unfinished, and what stopped it; returns how many runs that was.
+
+        A file that failed is left alone: its next content starts a run of its own.
+        """
+        failed = [run for run in self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) if self._stopped(run)]
         cut_off = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]))
         before = self.instance.get_runs_count()
         with freeze_time(now):
             for run in reversed(list(cut_off)):
                 self.instance.report_run_failed(run, "The process that executed this run ended.")
+            for run in reversed([*cut_off, *failed]):
                 retry_run(self.instance.get_run_by_id(run.run_id) or run, self.workspace)
         self._raise_failures(before)
-        return len(cut_off)
+        return len(cut_off) + len(failed)
+
+    def _stopped(self, run: dg.DagsterRun) -> bool:
+        """Whether a failed run still waits for the mended code or machine: nobody ran it again, and it is neither a verdict nor a file."""
+        again = self.instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id}), limit=1)
+        file = run.tags.get("dagster/sensor_name") == "ingest_on_new_file"
+        return not again and not file and not refused(self.instance, run.run_id)
 
     def _raise_failures(self, before: int) -> None:
         new = self.instance.get_runs_count() - before
