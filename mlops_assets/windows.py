@@ -45,8 +45,14 @@ class Window:
     def describe(self) -> str:
         """One phrase for the column docs."""
         subject = f"{self.value.column.name} >= {self.value.at_least:g}" if isinstance(self.value, Threshold) else self.value.name
-        start = f" up to {self.ahead} ahead" if self.ahead else ""
-        return f"{self.kind} of {subject} over {self.over}{start}, by {self.at.name}"
+        start = f" up to {_span(self.ahead)} ahead" if self.ahead else ""
+        return f"{self.kind} of {subject} over {_span(self.over)}{start}, by {self.at.name}"
+
+
+def _span(time: timedelta) -> str:
+    """``30 d``, ``3 h``."""
+    whole = time / timedelta(days=1)
+    return f"{whole:g} d" if whole.is_integer() else f"{time / timedelta(hours=1):g} h"
 
 
 def as_column(value: object) -> Column:

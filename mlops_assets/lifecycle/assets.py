@@ -84,7 +84,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name,
-                "UTC instant" if col.dtype == DTYPES[datetime] else str(col.dtype),
+                "Datetime(UTC)" if col.dtype == DTYPES[datetime] else str(col.dtype),
                 description=_described(col.doc, col.unit, col.available),
                 constraints=dg.TableColumnConstraints(nullable=col.nullable, unique=col.unique),
             )
