@@ -17,8 +17,8 @@ from mlops_assets.windows import Threshold, Window, as_column, at_least, days, h
 
 __all__ = [
     "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Fit", "Gate", "Log", "ModelSpec", "Monitor", "Monthly",
-    "Months", "Parts", "PerformanceDrop", "Retrain", "Score", "Serving", "SourceSpec", "TrainingData", "at_least", "before", "days", "hours",
-    "months", "value",
+    "Months", "Parts", "PerformanceDrop", "Retrain", "Score", "Serving", "SourceSpec", "TrainingData", "at_least", "before", "days",
+    "hours", "months", "value",
 ]  # fmt: skip
 
 
