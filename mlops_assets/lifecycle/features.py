@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from resources.feature_store.windows import WindowColumn
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""A whole table is built once, maybe before the first month moves the data clock: all its rows count, a join takes those of its instant."""
+
 OVERLAP: Final = timedelta(days=1)
 """A file of month M may hold rows that count before M begins (an early departure, a schedule looked at ahead): M's partition re-emits that day."""
 
@@ -123,11 +126,9 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
         code_version=spec_hash(spec, package=package)[:16],
         automation_condition=BUILD_NEW_DATA,
     )  # fmt: skip
-    def view(context: dg.AssetExecutionContext, source: pl.LazyFrame, clock: Clock) -> Result:
+    def view(context: dg.AssetExecutionContext, source: pl.LazyFrame) -> Result:
         since, until = (
-            (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar))
-            if calendar
-            else (EPOCH, clock.now())
+            (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar)) if calendar else (EPOCH, FOREVER)
         )
         frame = feature_rows(spec, source.collect(), since=since, until=until)
         yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec)})
