@@ -31,8 +31,10 @@ def build(catalogue: Catalogue, settings: Settings | None = None, overrides: Map
     ``settings`` default to the environment's, read once; ``overrides`` replace resources by name, for tests.
     """
     resources = select(settings or Settings.from_environment(), project=catalogue.project)
+    with _without_collector():
+        assets = [_placed(one, resources.lake) for one in _assets(catalogue)]
     return dg.Definitions(
-        assets=[_placed(one, resources.lake) for one in _assets(catalogue)],
+        assets=assets,
         jobs=[arrival.arrival(catalogue), *jobs.jobs(catalogue)],
         sensors=[
             ingest_on_new_file(catalogue),
