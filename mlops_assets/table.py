@@ -152,7 +152,7 @@ class TableMeta(type):
                 raise DeclarationError(f"{col}: available={col.available!r} is not an instant column of {cls.__name__}.")
             if col.absent_when is not None and getattr(cls.columns.get(col.absent_when), "dtype", None) != DTYPES[bool]:
                 raise DeclarationError(f"{col}: absent_when={col.absent_when!r} is not a boolean column of {cls.__name__}.")
-            if name in {"ingested_at", "event_timestamp"}:
+            if name in {"ingested_at", "event_timestamp", "available", "level", "key", "columns", "rules"}:
                 raise DeclarationError(f"{col}: the platform stamps this column; call yours something else.")
 
     available: str

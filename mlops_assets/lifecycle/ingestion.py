@@ -87,7 +87,7 @@ def land(spec: SourceSpec, raw: pl.DataFrame, *, where: str, month: str | None) 
     """
     contract = contract_of(spec.contract)
     rows = _parsed(spec, raw, contract, where)
-    found = broken(rows, contract) + _foreign(rows, month)
+    found = broken(rows, contract) + _unreadable(rows) + _foreign(rows, month)
     bad = pl.col("row").is_in(sorted({row for one in found for row in one.rows}))
     numbered = rows.with_row_index("row")
     return Landed(
@@ -151,7 +151,7 @@ def _parsed(spec: SourceSpec, raw: pl.DataFrame, contract: Contract, where: str)
     try:
         rows = spec.parse(raw)
     except pl.exceptions.PolarsError as error:
-        raise DoesNotParse(spec, where, _without_values(error)) from None  # polars quotes rows
+        raise DoesNotParse(spec, where, f"{_without_values(error)} (columns: {raw.width})") from None  # polars quotes rows
     wrong = shape_errors(rows, contract)
     if wrong:
         raise DoesNotParse(spec, where, "; ".join(wrong))
@@ -165,6 +165,13 @@ def _without_values(error: pl.exceptions.PolarsError) -> str:
     return (
         f"the file has no column{of}" if isinstance(error, pl.exceptions.ColumnNotFoundError) else f"{type(error).__name__} in column{of}"
     )
+
+
+def _unreadable(rows: pl.DataFrame) -> tuple[Broken, ...]:
+    """Texts that stood where a number belongs: parse made NaN of them, which only an upper bound would refuse."""
+    numbers = [name for name, dtype in rows.schema.items() if dtype.is_float()]
+    broken_rows = {name: rows[name].is_nan().fill_null(value=False).arg_true().to_list() for name in numbers}
+    return tuple(Broken(rule=f"{name} is not a number", rows=tuple(found)) for name, found in broken_rows.items() if found)
 
 
 def _foreign(rows: pl.DataFrame, month: str | None) -> tuple[Broken, ...]:
