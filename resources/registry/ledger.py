@@ -6,7 +6,6 @@ subjects. Folds and states are pure and live in ``states``; this module only sto
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -28,18 +27,6 @@ class LedgerTampered(PlatformError):
             f"ledger entry {seq}: {what}. Nothing from this entry on can be trusted. "
             "Restore the ledger from a backup; until then promote nothing. What is being served stays as it is."
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What a worker reported about a subject: loaded, refused, answered."""
-
-    id: int
-    at: datetime
-    worker: str
-    subject: str
-    what: str
-    payload: Mapping[str, Any]
 
 
 class Ledger:
@@ -125,11 +112,11 @@ class Ledger:
         with self._database.writing() as connection:
             connection.execute(OBSERVATIONS.insert().values(**row))
 
-    def observations(self) -> tuple[Observation, ...]:
-        """Everything that workers reported, in order."""
+    def observations(self) -> list[dict[str, Any]]:
+        """Everything that workers reported (``at``, ``worker``, ``subject``, ``what``, ``payload``), in order."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(OBSERVATIONS).order_by(OBSERVATIONS.c.id)).mappings()
-            return tuple(Observation(**_read(row)) for row in rows)
+            return [_read(row) for row in rows]
 
 
 @cache

@@ -207,7 +207,8 @@ class Serving(dg.ConfigurableResource[Any]):
                 [sys.executable, "-P", str(LAUNCH), str(bento), str(folder / "context"), HOST, str(port)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True,
             )  # fmt: skip
-        _CHILDREN[:] = [*(child for child in _CHILDREN if child.poll() is None), process]
+        _CHILDREN.append(process)
+        _reap()
         started = start_time(process.pid) or time.time()
         endpoint = Endpoint(
             run=run,
@@ -270,6 +271,11 @@ def end_tree(endpoint: Endpoint) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=STOP_SECONDS)
+    _reap()
+
+
+def _reap() -> None:
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
 
 
 def _alive(path: Path) -> Endpoint | None:

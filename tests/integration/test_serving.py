@@ -234,8 +234,8 @@ def test_a_release_with_other_code_is_refused_and_rolls_a_new_bento(stage: Stage
     other = stage.tiny.release(5.0)
     with pytest.raises(NotServed, match="was fitted with code"):
         stage.serving.wait_for("tiny", other, timeout=20)
-    refused = [one for one in stage.tiny.ledger.observations() if one.what == "refused" and one.worker.startswith(old.run)]
-    assert [one.payload["content_hash"] for one in refused] == [other]
+    refused = [one for one in stage.tiny.ledger.observations() if one["what"] == "refused" and one["worker"].startswith(old.run)]
+    assert [one["payload"]["content_hash"] for one in refused] == [other]
     stage.tiny.promote(stage.tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
     with Load(stage) as load:
         new = stage.ensure()

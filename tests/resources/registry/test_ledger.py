@@ -195,7 +195,7 @@ def test_observations_are_kept_beside_the_chain(ledger: Ledger) -> None:
     ledger.observe("worker-1", "churn", "loaded", {"version": 1})
     ledger.observe("worker-2", "delay", "refused", {"why": "other code"})
     assert ledger.seq() == 2
-    assert [(one.worker, one.subject, one.what, one.payload) for one in ledger.observations()] == [
+    assert [(one["worker"], one["subject"], one["what"], one["payload"]) for one in ledger.observations()] == [
         ("worker-1", "churn", "loaded", {"version": 1}),
         ("worker-2", "delay", "refused", {"why": "other code"}),
     ]

@@ -27,7 +27,7 @@ def now() -> datetime:
 
 
 def said(tiny: Tiny) -> list[tuple[str, Any]]:
-    return [(one.what, one.payload["version"]) for one in tiny.ledger.observations() if one.subject == "tiny"]
+    return [(one["what"], one["payload"]["version"]) for one in tiny.ledger.observations() if one["subject"] == "tiny"]
 
 
 def test_nothing_answers_before_a_version_is_live(tiny: Tiny) -> None:
@@ -98,9 +98,9 @@ def test_a_release_with_other_code_is_refused_by_name_and_the_old_version_stays(
     one.step(now())
     one.step(now())
     assert one.answer("tiny", EXAMPLES)["version"] == 1
-    refusals = [one for one in tiny.ledger.observations() if one.what == "refused"]
-    assert [(found.payload["content_hash"], found.worker) for found in refusals] == [(other, "w1")]
-    assert "was fitted with code" in str(refusals[0].payload["reason"])
+    refusals = [one for one in tiny.ledger.observations() if one["what"] == "refused"]
+    assert [(found["payload"]["content_hash"], found["worker"]) for found in refusals] == [(other, "w1")]
+    assert "was fitted with code" in str(refusals[0]["payload"]["reason"])
     assert other in one.describe()["tiny"]["refused"]
 
 
