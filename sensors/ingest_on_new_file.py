@@ -28,7 +28,7 @@ def ingest_on_new_file(catalogue: Catalogue) -> dg.SensorDefinition:
         now = {name: _delivery(one, seen.get(name, "")) for name, one in expected.items()}
         new = [name for name in expected if _number(now[name]) != _number(seen.get(name, ""))]
         cursor = json.dumps({**seen, **now})
-        strange = _strange([*inbox.misnamed(), *(_why(one, monthly) for one in arrivals if one not in expected.values())])
+        strange = left_alone([*inbox.misnamed(), *(_why(one, monthly) for one in arrivals if one not in expected.values())])
         if not new:
             return dg.SensorResult(skip_reason=f"No new file. {strange}".strip(), cursor=cursor)
         if strange:
@@ -84,7 +84,7 @@ def _why(arrival: Arrival, monthly: dict[str, bool]) -> str:
     return f"{file} ({arrival.table} comes {'by month' if monthly[arrival.table] else 'whole'})"
 
 
-def _strange(files: Sequence[str]) -> str:
+def left_alone(files: Sequence[str]) -> str:
     """One sentence on the files that are left alone, with what to do; empty when there is none."""
     if not files:
         return ""
