@@ -68,6 +68,7 @@ def digest(frame: pl.DataFrame) -> str:
     import numpy as np  # a tenth of what loading the definitions may cost
 
     present = [name for name in sorted(frame.columns) if frame[name].null_count() < frame.height]
+    frame = storable(frame)
     values = canonical(frame.select(present))
     if present:
         values = values.sort(present)
@@ -168,8 +169,6 @@ def _family(dtype: pl.DataType) -> str:
         return "integer"
     if isinstance(dtype, pl.Datetime):
         return "instant" if dtype.time_zone else "local"
-    if isinstance(dtype, pl.Categorical | pl.Enum):
-        return "string"
     return "nested" if dtype.is_nested() else str(dtype.base_type()).lower()
 
 
@@ -180,10 +179,6 @@ def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.when(wide == 0.0).then(pl.lit(0.0)).otherwise(wide).reinterpret(dtype=pl.Int64).alias(name)
     if isinstance(dtype, pl.Datetime):
         return column.dt.cast_time_unit("us").to_physical()
-    if isinstance(dtype, pl.Categorical | pl.Enum | pl.Decimal):
-        return column.cast(pl.String)
-    if dtype == pl.Binary:
-        return column.bin.encode("hex")
     if dtype.is_nested():
         return pl.when(column.is_not_null()).then(pl.struct(name).struct.json_encode()).alias(name)
     return column if isinstance(dtype, pl.String | pl.Null) else column.to_physical().cast(pl.Int64)

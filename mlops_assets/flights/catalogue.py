@@ -11,6 +11,7 @@ from mlops_assets.flights.sources.registers import AIRCRAFT, AIRLINES, AIRPORTS
 from mlops_assets.flights.sources.weather import HOURLY
 from mlops_assets.specs import Catalogue
 
+# Models read neither airports nor airlines: people do, to read a code as a name and a place.
 SOURCES: Final = (DEPARTURES, HOURLY, AIRCRAFT, AIRPORTS, AIRLINES, DAYS)
 VIEWS: Final = (
     weather.OBSERVED,

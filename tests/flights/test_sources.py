@@ -143,9 +143,16 @@ def test_both_reports_of_the_repeated_hour_are_kept_apart() -> None:
     assert (day["published_at"] - day["observed_hour"]).dt.total_minutes().unique().to_list() == [60]
 
 
+def test_the_month_of_a_report_is_local_and_differs_from_utc_for_141() -> None:
+    reports = parsed(HOURLY)
+    local = pl.col("observed_hour").dt.convert_time_zone("America/New_York").dt.strftime("%Y-%m")
+    assert reports.filter(local != pl.col("month")).height == 0
+    assert reports.filter(pl.col("observed_hour").dt.strftime("%Y-%m") != pl.col("month")).height == 141
+
+
 def test_the_calendar_counts_days_to_and_from_holidays() -> None:
     days = parsed(DAYS)
-    assert (days["local_day"].min(), days["local_day"].max(), days.height) == ("2012-12-01", "2014-12-31", 761)
+    assert (days["local_day"].min(), days["local_day"].max(), days.height) == ("2012-11-22", "2015-01-01", 771)
     eve = days.row(by_predicate=pl.col("local_day") == "2013-11-27", named=True)
     assert (eve["weekday"], eve["holiday"], eve["days_since_holiday"], eve["days_to_holiday"]) == (3, None, 16, 1)
     thanksgiving = days.row(by_predicate=pl.col("local_day") == "2013-11-28", named=True)

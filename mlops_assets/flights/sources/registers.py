@@ -2,9 +2,7 @@
 
 import polars as pl
 
-from mlops_assets.flights.contracts.aircraft import Aircraft
-from mlops_assets.flights.contracts.airlines import Airlines
-from mlops_assets.flights.contracts.airports import Airports
+from mlops_assets.flights.contracts.registers import Aircraft, Airlines, Airports
 from mlops_assets.flights.sources.archive import archive
 from mlops_assets.flights.sources.text import number, whole
 from mlops_assets.specs import SourceSpec
