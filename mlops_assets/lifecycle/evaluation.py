@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import Result, described, month_of, result, rounded
+from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.tables import Evaluated
@@ -98,7 +98,7 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
     )  # fmt: skip
     gated = dg.AssetCheckSpec(GATE, asset=asset_key, blocking=True, description="Floors, slices, and not worse than the live version.")
 
-    @dg.asset(
+    @asset(
         **{**given, "check_specs": [*given["check_specs"], gated]},
         ins={"examples": month_of(key("training_set", spec.name, "examples")), "fitted": month_of(key("model", spec.name, "parts"))},
         partitions_def=partitions_def,

@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result
 from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract, contract_of
 from mlops_assets.lifecycle.tables import Applied, OnlineRows
 from mlops_assets.partitions import end_of, start_of
@@ -118,7 +118,7 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
     calendar, contract = spec.source.partitions, feature_contract(spec)
     asset_key, source_key = table(spec.address, stage="feature"), table(spec.source.table)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level or spec.source.level, kinds={"polars", "feast"}, contract=contract,
                     cadence="monthly" if calendar else "once", description=spec.description or f"Features of {spec.entity.name} from {spec.source.table}."),
         ins={"source": history(source_key, months_back=months_back(spec)) if calendar else month_of(source_key)},
@@ -160,7 +160,7 @@ def registry(
     asset_key = key("feature", project, "registry")
     contract = contract_of(Applied)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=owner, level="internal", kinds={"feast", "sqlite"}, cadence="once", contract=contract,
                     description="The Feast registry: entities, feature views and feature services as declared in the catalogue."),
         code_version=hashlib.sha256(repr([(view.name, view.spec_hash) for view in declared] + services).encode()).hexdigest()[:16],
@@ -184,7 +184,7 @@ def online(
     contract = contract_of(OnlineRows)
     deps = [table(spec.address, stage="feature") for spec in views] + [key("feature", project, "registry")]
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=owner, level="internal", kinds={"feast", "sqlite"}, cadence="monthly", contract=contract,
                     description="Online rows: for each view and key the newest features known at the data clock's now."),
         deps=deps,

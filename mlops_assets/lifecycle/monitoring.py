@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import Result, described, history, month_of, result, rounded
+from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, ROW_ID, labels
 from mlops_assets.lifecycle.tables import Monitored
@@ -88,7 +88,7 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
     """The monitor of a model: one row for each day and column of a month, the verdicts, and an HTML report."""
     asset_key, contract = key("monitor", spec.name, "daily"), contract_of(Monitored, open=True)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "evidently"}, cadence="monthly", contract=contract,
                     description=f"How {spec.name} did in the month: drift of every input by day, realised performance, report."),
         ins={"predicted": history(key("prediction", spec.name, "batch")), "source": month_of(table(spec.examples.table))},

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key, table
-from mlops_assets.lifecycle.assets import Result, described, month_of, result
+from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.examples import PREDICT_AT, spine
@@ -54,7 +54,7 @@ def batch(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg
     """The predictions of a month."""
     asset_key, contract = key("prediction", spec.name, "batch"), contract_of(Predicted, open=True)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
                     description=f"What the live version of {spec.name} answers for every example of the month: id, version, hash, features as scored."),
         ins={"source": month_of(table(spec.examples.table))},

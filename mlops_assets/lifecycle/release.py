@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.assets import Result, described, month_of, result
+from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.evaluation import GATE
 from mlops_assets.lifecycle.tables import Candidate, Live
@@ -44,7 +44,7 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
     """A version in the ledger, with the gate's findings; in MLflow under the alias ``candidate``."""
     asset_key, contract = key("release", spec.name, "candidate"), contract_of(Candidate)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "sqlite"}, cadence="monthly", contract=contract,
                     description=f"A version of {spec.name} whose gate passed: registered in the ledger and in MLflow."),
         ins={"fitted": month_of(key("model", spec.name, "parts")), "holdout": month_of(key("evaluation", spec.name, "holdout"))},
@@ -72,7 +72,7 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
     """The version that answers: the newest candidate, promoted by one ledger entry; in MLflow under the alias ``production``."""
     asset_key, contract = key("release", spec.name, "live"), contract_of(Live)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "sqlite"}, cadence="on_release", contract=contract,
                     description=f"The live version of {spec.name}. One ledger entry decides; MLflow's alias and the service follow."),
         deps=[key("release", spec.name, "candidate")],

@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import Result, described, history, month_of, result
+from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
@@ -242,7 +242,7 @@ def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.Partit
     asset_key, contract = key("training_set", spec.name, "examples"), contract_of(TrainingRows, open=True)
     source_key, view_keys = upstream(spec)[0], upstream(spec)[1:]
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "feast"}, cadence="monthly", contract=contract,
                     description=f"Examples of {spec.name} since {spec.train_on.since} with features as known at prediction time, and mature labels."),
         ins={"source": history(source_key)},
@@ -266,7 +266,7 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
     """The fitted parts of a model: kept by content hash, described in one MLflow run."""
     asset_key, contract = key("model", spec.name, "parts"), contract_of(Fitted, open=True)
 
-    @dg.asset(
+    @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"mlflow", "python"}, cadence="monthly", contract=contract,
                     description=f"Fitted parts of {spec.name} in safe formats, by content hash; one MLflow run."),
         ins={"examples": month_of(key("training_set", spec.name, "examples"))},
