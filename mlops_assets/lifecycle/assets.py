@@ -1,4 +1,4 @@
-"""What every asset is given: key, owner, group, kinds, tags, description, io manager contract check; and how a frame becomes a result."""
+"""What every asset is given: key, owner, group, kinds, tags, description, io manager, contract check; and how a frame becomes a result."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
