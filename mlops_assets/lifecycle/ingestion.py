@@ -1,6 +1,7 @@
 """Source to table: parse, hold to the contract, keep what breaks it in quarantine, merge the rest. One asset pair a source."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -101,9 +102,7 @@ def land(spec: SourceSpec, raw: pl.DataFrame, *, where: str, month: str | None) 
 
 def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The table asset of a source and its quarantine."""
-    table_key, quarantine_key = table(spec.table), table(spec.table, stage="quarantine")
-    monthly = spec.partitions is not None
-    contract = contract_of(spec.contract)
+    table_key, monthly, contract = table(spec.table), spec.partitions is not None, contract_of(spec.contract)
     given = described(
         table_key, owner=spec.owner, level=spec.level, kinds={"polars", "deltalake"}, cadence="monthly" if monthly else "once",
         description=spec.description or (spec.contract.__doc__ or "").strip(), contract=contract,
@@ -115,15 +114,7 @@ def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDe
         name=f"ingest__{spec.table.replace('/', '__')}",
         outs={
             "rows": dg.AssetOut(**given, metadata=metadata, code_version=_code_version(spec, package)),
-            "waiting": dg.AssetOut(
-                key=quarantine_key,
-                group_name=group(quarantine_key),
-                owners=[spec.owner],
-                kinds={"polars", "deltalake"},
-                tags={**given["tags"], "stage": "quarantine"},
-                io_manager_key=IO_MANAGER,
-                description=f"Rows of {spec.table} that break its contract, each with the reason; empty when all is well.",
-            ),
+            "waiting": _waiting(spec, given["tags"]),
         },
         check_specs=check_specs,
         partitions_def=partitions_def if monthly else None,
@@ -145,6 +136,19 @@ def ingestion(spec: SourceSpec, *, package: str, partitions_def: dg.PartitionsDe
         yield check_result(table_key, rows=rows.height, found=landed.found, waiting=landed.rejected.height, said=landed.waiting)
 
     return ingest
+
+
+def _waiting(spec: SourceSpec, tags: Mapping[str, str]) -> dg.AssetOut:
+    quarantine_key = table(spec.table, stage="quarantine")
+    return dg.AssetOut(
+        key=quarantine_key,
+        group_name=group(quarantine_key),
+        owners=[spec.owner],
+        kinds={"polars", "deltalake"},
+        tags={**tags, "stage": "quarantine"},
+        io_manager_key=IO_MANAGER,
+        description=f"Rows of {spec.table} that break its contract, each with the reason; empty when all is well.",
+    )
 
 
 def _parsed(spec: SourceSpec, raw: pl.DataFrame, contract: Contract, where: str) -> pl.DataFrame:
