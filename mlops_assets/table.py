@@ -34,6 +34,10 @@ DTYPES: Final[Mapping[type, pl.DataType]] = {
 }
 
 
+TAKEN: Final = frozenset({"available", "columns", "event_timestamp", "ingested_at", "key", "level", "rules"})
+"""Names of a contract's own attributes, and of the columns that the platform stamps."""
+
+
 class DeclarationError(PlatformError):
     """A declaration that cannot mean anything; raised while the catalogue loads."""
 
@@ -128,6 +132,8 @@ class TableMeta(type):
 
     @staticmethod
     def _column(table: str, name: str, annotation: object, said: _Said | None, table_available: str) -> Column:
+        if name in TAKEN:
+            raise DeclarationError(f"{table}.{name}: the platform means something by this name; call your column something else.")
         dtype, nullable = _dtype(table, name, annotation)
         given: dict[str, Any] = {"available": table_available, **(said or {})}
         return Column(table=table, name=name, dtype=dtype, nullable=nullable, **given)
@@ -146,14 +152,12 @@ class TableMeta(type):
             raise DeclarationError(
                 f"{cls.__name__}: {', '.join(nullable)} may be null and identifies no row. Take `| None` off, or another key."
             )
-        for name, col in cls.columns.items():
+        for col in cls.columns.values():
             instant = cls.columns.get(col.available)
             if col.available != ALWAYS and (instant is None or instant.dtype != DTYPES[datetime]):
                 raise DeclarationError(f"{col}: available={col.available!r} is not an instant column of {cls.__name__}.")
             if col.absent_when is not None and getattr(cls.columns.get(col.absent_when), "dtype", None) != DTYPES[bool]:
                 raise DeclarationError(f"{col}: absent_when={col.absent_when!r} is not a boolean column of {cls.__name__}.")
-            if name in {"ingested_at", "event_timestamp", "available", "level", "key", "columns", "rules"}:
-                raise DeclarationError(f"{col}: the platform stamps this column; call yours something else.")
 
     available: str
     level: Level
