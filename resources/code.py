@@ -214,9 +214,11 @@ def _imports(module: str, path: Path, changed: int, size: int) -> tuple[tuple[st
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node but what stands under ``if TYPE_CHECKING``: that is never run."""
+    """Every statement but what stands under ``if TYPE_CHECKING``: that is never run. No expression holds an import."""
     yield node
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue
         if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
             for other in child.orelse:
                 yield from _run(other)
