@@ -1,0 +1,77 @@
+"""The judge of a candidate: what is compared with the live version, and what the gate finds."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from mlops_assets.keys import key
+from mlops_assets.lifecycle.evaluation import comparable, evaluation_rows, gate_result, judge, scored
+from mlops_assets.lifecycle.tables import Evaluated
+from mlops_assets.specs import Gate
+from resources.monitors.gate import GateResult
+from tests.mlops_assets.lifecycle.orders import LATE, release
+
+ASSET = key("evaluation", "late", "holdout")
+
+
+def held_out() -> pl.DataFrame:
+    """Seven days of orders: more items, more often late; every tenth the other way."""
+    count = 210
+    return pl.DataFrame(
+        {
+            "day": [date(2020, 1, 25) + timedelta(days=number % 7) for number in range(count)],
+            "stall": ["east" if number % 2 else "west" for number in range(count)],
+            "items": [number % 10 for number in range(count)],
+            "label": [float((number % 10 >= 5) != (number % 31 == 0)) for number in range(count)],
+        }
+    )
+
+
+def test_rows_that_the_live_version_was_trained_on_are_not_compared() -> None:
+    rows = held_out()
+    assert comparable(release(trained_until=date(2020, 1, 29)), rows)["day"].min() == date(2020, 1, 29)
+    assert comparable(release(trained_until=date(2020, 2, 1)), rows).is_empty()
+    assert comparable(None, rows).is_empty()
+
+
+def test_a_live_version_that_reads_other_features_is_not_compared() -> None:
+    assert comparable(release(), held_out().drop("items")).is_empty()
+
+
+def test_a_candidate_is_judged_by_its_floor_and_against_the_live_version() -> None:
+    rows = scored(release(parts={"mean": 0.2, "item": 0.05}), held_out())
+    metrics, results = judge(LATE, rows, release(parts={"mean": 0.9, "item": -0.05}, name="b" * 64))
+    assert set(metrics["version"]) == {"candidate", "live"}
+    assert [one.passed for one in results] == [True] * len(results)
+    worse, found = judge(LATE, scored(release(parts={"mean": 0.9, "item": -0.05}), held_out()), release(parts={"mean": 0.2, "item": 0.05}))
+    assert worse.height == metrics.height
+    assert not all(one.passed for one in found)
+
+
+def test_a_model_without_a_gate_is_measured_and_has_nothing_to_fail() -> None:
+    metrics, results = judge(replace(LATE, gate=None), scored(release(), held_out()), release())
+    assert metrics.height > 0
+    assert results == []
+    assert gate_result(ASSET, results).passed
+
+
+def test_a_gate_that_does_not_compare_leaves_the_live_version_alone() -> None:
+    alone = replace(LATE, gate=Gate(floors={"auc": 0.6}, against_live=False))
+    assert set(judge(alone, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), release())[0]["version"]) == {"candidate"}
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_check_names_what_failed(*, passed: bool) -> None:
+    found = gate_result(ASSET, [GateResult(name="auc", value=0.5, bound=0.6, passed=passed, sentence="AUC is 0.5.")])
+    assert found.passed is passed
+    assert found.metadata["failed"].value == ("none" if passed else "auc")
+    assert "AUC is 0.5." in str(found.metadata["findings"].value)
+
+
+def test_metrics_and_findings_share_one_table() -> None:
+    metrics, _ = judge(LATE, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), None)
+    table = evaluation_rows(metrics, [GateResult(name="auc", value=0.9, bound=0.6, passed=True, sentence="Good.")])
+    assert table.columns == [*Evaluated.columns]
+    assert table.filter(version="gate").select("metric", "value", "passed", "sentence").rows() == [("auc", 0.9, True, "Good.")]

@@ -1,0 +1,114 @@
+"""What a training set and a model are made of: windows in time, the split, and what decides a model's name."""
+
+from dataclasses import replace
+from datetime import UTC as ZONE
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+
+import polars as pl
+import pytest
+
+from mlops_assets.lifecycle.training import Heard, NotEnoughMonths, NothingToFit, identity, signature, split, training_rows
+from mlops_assets.specs import Expanding
+from resources.feature_store.store import FeatureStore
+from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, PACKAGE, order, orders
+
+READ: dict[str, Any] = {"table/counter/orders": {"version": 3, "digests": {"2020-01": "abc"}}}
+
+
+class NoFeatures:
+    """A store that joins nothing."""
+
+    def historical(self, service: str, spine: pl.DataFrame, *, at: str, versions: object) -> pl.DataFrame:
+        assert (service, at, versions) == ("late", "predict_at", {"a": 1})
+        return spine
+
+
+def rows(source: pl.DataFrame, *, cutoff: str, spec: Any = LATE) -> tuple[pl.DataFrame, dict[str, int]]:
+    return training_rows(spec, source, cutoff=cutoff, calendar=CALENDAR, store=cast("FeatureStore", NoFeatures()), versions={"a": 1})
+
+
+def days(*numbers: int) -> pl.DataFrame:
+    found = [date(2020, 1, number) for number in numbers]
+    return pl.DataFrame({"day": found, "label": [0.0] * len(found), "items": [1] * len(found)})
+
+
+def test_only_examples_with_a_label_at_the_cut_off_are_trained_on_and_the_others_are_counted() -> None:
+    end = datetime(2020, 2, 1, 5, tzinfo=ZONE)
+    table = orders(
+        order("a"), order("lost", wait=None, lost=True), order("soon", due=end - timedelta(minutes=10), wait=20.0), order("next", due=end)
+    )
+    found, states = rows(table, cutoff="2020-01")
+    assert found["row_id"].to_list() == ["a"]
+    assert states == {"absent": 1, "mature": 1, "pending": 1 + 1}  # `next` is due in February and was predicted in January
+
+
+def test_examples_before_the_first_month_of_the_window_are_left_out() -> None:
+    december = order("old", due=datetime(2019, 12, 20, 17, tzinfo=ZONE))
+    assert rows(orders(december, order("a")), cutoff="2020-01")[0]["row_id"].to_list() == ["a"]
+
+
+def test_a_cut_off_before_the_window_is_full_is_refused_by_name() -> None:
+    patient = replace(LATE, train_on=Expanding(since="2020-01", at_least=3))
+    with pytest.raises(NotEnoughMonths, match="late trains on at least 3 months since 2020-01; up to 2020-01 there are 1"):
+        rows(orders(order("a")), cutoff="2020-01", spec=patient)
+
+
+def test_the_last_days_are_held_out_and_the_days_before_them_validate() -> None:
+    data, held_out_from = split(LATE, days(1, 17, 18, 24, 25, 31), cutoff="2020-01")
+    assert held_out_from == date(2020, 1, 25)
+    assert data.train["day"].dt.day().to_list() == [1, 17]
+    assert data.validation["day"].dt.day().to_list() == [18, 24]
+
+
+def test_a_training_set_that_ends_before_the_validation_days_is_refused() -> None:
+    with pytest.raises(NothingToFit, match="late 2020-01: of 1 examples none lies before"):
+        split(LATE, days(20), cutoff="2020-01")
+
+
+def named(**changed: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"cutoff": "2020-01", "trained_until": date(2020, 1, 25), "read": READ, "package": PACKAGE, "params": {"a": 1}}
+    spec = changed.pop("spec", LATE)
+    return identity(spec, **given | changed)
+
+
+def test_a_model_is_named_after_data_code_and_settings() -> None:
+    other = {"table/counter/orders": {"version": 3, "digests": {"2020-01": "other"}}}
+    seeded = replace(LATE, seed=8)
+    changes: list[dict[str, Any]] = [{"cutoff": "2020-02"}, {"read": other}, {"params": {"a": 2}}, {"spec": seeded}]
+    assert all(named(**change) != named() for change in changes)
+
+
+def test_the_number_of_a_table_s_version_and_who_owns_the_model_do_not_name_it() -> None:
+    again = {"table/counter/orders": {"version": 9, "digests": {"2020-01": "abc"}}}
+    assert named(read=again) == named()
+    assert named(spec=replace(LATE, owner="team:other")) == named()
+
+
+def test_a_signature_tells_a_worker_the_code_the_fields_and_rows_with_their_answers() -> None:
+    frame = pl.DataFrame({"order_id": ["a", "b"], "items": [1, 2], "stall_lately__wait_2h": [None, 1.0], "stall_lately__handed_2h": [0, 1]})
+    said = signature(LATE, {"mean": 0.5}, frame, package=PACKAGE)
+    assert said["entry"] == "tests.mlops_assets.lifecycle.orders:predict"
+    assert list(said["request"]) == ["order_id"]
+    assert list(said["features"]) == list(LATE.feature_names)
+    assert said["probe"]["predictions"] == [0.51, 0.52]
+    assert [one["order_id"] for one in said["probe"]["examples"]] == ["a", "b"]
+
+
+def test_what_fit_says_is_passed_on_and_kept() -> None:
+    class Log:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
+        def params(self, **params: object) -> None:
+            self.heard.append(params)
+
+        def metric(self, name: str, value: float, *, step: int = 0) -> None:
+            self.heard.append((name, value, step))
+
+    log = Log()
+    heard = Heard(log)
+    heard.params(trees=3)
+    heard.metric("loss", 0.5, step=1)
+    assert heard.said == {"trees": 3}
+    assert log.heard == [{"trees": 3}, ("loss", 0.5, 1)]
