@@ -18,6 +18,8 @@ STATUS: Final = pl.Enum(["fresh", "stale", "ahead", "absent"])
 TYPES: Final[dict[Dtype, pl.DataType]] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 NEXT: Final = "__next"
 VALID_UNTIL: Final = "valid_until"
+RECENT: Final = timedelta(days=31)
+"""Most keys have a row in the last month: older rows are looked at for the other keys only."""
 TICK: Final = timedelta(microseconds=1)
 """The resolution of instants: a row that is valid *including* an instant stops being so one tick later."""
 
@@ -48,7 +50,11 @@ def put(store: "feast.FeatureStore", view: "feast.FeatureView", *, until: dateti
     source: Any = view.batch_source
     features, keys = list(packable(view)), sorted(column.name for column in view.entity_columns)
     table = source.opened(store.config)
-    rows = source.rows(table, keys=keys, features=features).collect()
+    stamp, cut = pl.col(source.timestamp_field), pl.lit(until - RECENT).cast(INSTANT)
+    recent = source.rows(table, keys=keys, features=features, among=stamp > cut).collect()
+    held_since = recent.lazy().filter(stamp <= pl.lit(until).cast(INSTANT)).select(keys).unique()
+    older = source.rows(table, keys=keys, features=features, among=stamp <= cut).join(held_since, on=keys, how="anti").collect()
+    rows = pl.concat([recent, older])
     window = timedelta(seconds=float(view.tags[WINDOW])) if WINDOW in view.tags else None
     held = last_known(rows, columns=source.columns(keys), until=until, ttl=view.ttl or None, window=window)
     instants = held.select(pl.col(source.timestamp_field, VALID_UNTIL).dt.epoch("us")).iter_rows()

@@ -224,3 +224,12 @@ def test_packing_keeps_not_a_number_apart_from_null() -> None:
     number, null = unpack(pack([float("nan"), None]))
     assert number != number  # noqa: PLR0124  # what makes it not a number
     assert null is None
+
+
+def test_a_key_that_was_quiet_for_months_keeps_its_row(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    month(store, "2013-07", [("north", NOON + 4000 * HOUR, 9, 9.0), ("north", NOON + 4400 * HOUR, 8, 8.0)])
+    until = NOON + 4200 * HOUR
+    store.materialize(VIEWS, until=until)
+    found = asked(store, [("north", 1), ("south", 1)], at=until)
+    assert found["shop_sales__count_3h"].to_list() == [9, 7]
