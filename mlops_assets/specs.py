@@ -53,8 +53,8 @@ class SourceSpec:
         owned(self.owner, self.table)
         if self.partitions is not None and "month" not in self.contract.columns:
             raise DeclarationError(f"{self.table}: a monthly source declares its local month: `month: str` in {self.contract.__name__}.")
-        if not 0 <= self.reject_at_most < 1:
-            raise DeclarationError(f"{self.table}: reject_at_most={self.reject_at_most:g} is a share of rows, from 0 up to 1.")
+        if not 0 <= self.reject_at_most <= 1:
+            raise DeclarationError(f"{self.table}: reject_at_most={self.reject_at_most:g} is a share of rows, from 0 to 1.")
 
     @property
     def level(self) -> Level:
