@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, REASON_TAG, address, key
+from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, address, key
 from mlops_assets.lifecycle.evaluation import MAIN
 from mlops_assets.partitions import calendar_of, end_of, shift
 from mlops_assets.specs import Catalogue, ModelSpec
@@ -21,7 +21,15 @@ def story(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resourc
     """The closing print: the table, one prediction's lineage, and where to look."""
     judged = {month: _judged(instance, catalogue, month) for month in months}
     judged = {month: said for month, said in judged.items() if said}
-    header = ("month", "labelled", *(f"{MAIN[spec.task].upper()} {spec.name}" for spec in catalogue.models), "verdict", "action", "live")
+    header = (
+        "month",
+        "labelled",
+        *(f"{MAIN[spec.task].upper()} {spec.name}" for spec in catalogue.models),
+        "performance",
+        "drift",
+        "action",
+        "live",
+    )
     rows = [_month(instance, catalogue, resources, month, said) for month, said in judged.items()]
     _index(catalogue, resources, judged)
     parts = ["\n".join(_aligned([header, *rows]))]
@@ -48,11 +56,12 @@ def _month(
 ) -> Row:
     labelled = max(int(one["labelled"]) for one in said.values())
     metrics = [f"{said[spec.name][MAIN[spec.task]]:.3f}" if spec.name in said else "-" for spec in catalogue.models]
-    verdicts = [f"{name}: {verdict}" for name, one in said.items() for verdict in _verdict(one)]
+    fell = [f"{name} {one['performance']}" for name, one in said.items() if one["performance"] != "ok"]
+    drifted = "/".join(str(one["drift_alarms"]) for one in said.values())
     after = end_of(shift(month, 1), calendar_of(catalogue))
     live = [(spec.name, resources.registry.ledger().live_for(spec.name, after)) for spec in catalogue.models]
     shown = ", ".join(f"{name} {entry.version}" for name, entry in live if entry is not None)
-    return (month, f"{labelled:,}", *metrics, "; ".join(verdicts) or "ok", "; ".join(_actions(instance, month)) or "-", shown)
+    return (month, f"{labelled:,}", *metrics, ", ".join(fell) or "ok", drifted, _action(instance, month), shown)
 
 
 def _verdict(said: Mapping[str, Any]) -> Iterator[str]:
@@ -62,14 +71,14 @@ def _verdict(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{said['drift']} ({said['drift_alarms']})" if said["drift_alarms"] else str(said["drift"])
 
 
-def _actions(instance: dg.DagsterInstance, month: str) -> Iterator[str]:
-    """What the trainings with this cut-off ended in, by reason."""
-    found: dict[str, list[str]] = {}
-    for run in sorted(instance.get_runs(dg.RunsFilter(tags={CUTOFF_TAG: month})), key=lambda run: run.tags[MODEL_TAG]):
-        end = "retrained, live" if run.status == dg.DagsterRunStatus.SUCCESS else "retrained, refused"
-        found.setdefault(f"{end} ({run.tags.get(REASON_TAG, 'by hand')})", []).append(run.tags[MODEL_TAG])
-    for what, models in found.items():
-        yield what if len(found) == 1 else f"{', '.join(models)} {what}"
+def _action(instance: dg.DagsterInstance, month: str) -> str:
+    """What the trainings with this cut-off ended in."""
+    runs = instance.get_runs(dg.RunsFilter(tags={CUTOFF_TAG: month}))
+    newest = {run.tags[MODEL_TAG]: run for run in reversed(runs)}
+    ends = {name: "live" if run.status == dg.DagsterRunStatus.SUCCESS else "refused" for name, run in sorted(newest.items())}
+    if len(set(ends.values())) == 1:
+        return f"retrained, {next(iter(ends.values()))}"
+    return ", ".join(f"{name} {end}" for name, end in ends.items()) or "-"
 
 
 def _index(catalogue: Catalogue, resources: Resources, judged: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
