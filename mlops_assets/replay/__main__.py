@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from mlops_assets import greedy  # noqa: F401  # pyright: ignore[reportUnusedImport]  importing greedy is its check
 from mlops_assets.specs import Catalogue
+from mlops_assets.table import DeclarationError
 from resources.errors import PlatformError
 from resources.profiles import select
 from resources.settings import Settings, be_quiet, hold_service
@@ -30,6 +31,23 @@ class FolderHeld(PlatformError):
         super().__init__(
             f"{home} is held by another replay ({holder}), so this one did not start. "
             "Wait for it, stop it, or set MLOPS_HOME to another folder."
+        )
+
+
+class NoCatalogue(PlatformError):
+    """What ``--catalogue`` names is none."""
+
+    def __init__(self, said: str, why: object) -> None:
+        super().__init__(f"--catalogue {said} is no catalogue: {why}. Nothing was started. Name one as `package.catalogue:CATALOGUE`.")
+
+
+class HomeUnusable(PlatformError):
+    """A folder that cannot be made or written."""
+
+    def __init__(self, home: Path, problem: OSError) -> None:
+        super().__init__(
+            f"{home} cannot hold a replay ({problem.strerror or problem}), so nothing was started. "
+            "Give write permission there, or set MLOPS_HOME to another folder."
         )
 
 
@@ -50,18 +68,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _replay(options: argparse.Namespace) -> None:
-    module, _, name = options.catalogue.partition(":")
-    catalogue: Catalogue = getattr(importlib.import_module(module), name or "CATALOGUE")
-    home = Settings.from_environment().home
-    home.mkdir(parents=True, exist_ok=True)
+    catalogue, home = _catalogue(options.catalogue), Settings.from_environment().home
     lock = FileLock(home / "replay.lock")
     try:
+        home.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise FolderHeld(home, (home / "replay.holder").read_text().strip()) from None
+    except OSError as problem:
+        raise HomeUnusable(home, problem) from problem
     with lock:
         (home / "replay.holder").write_text(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
         _run(catalogue, options, home)
+
+
+def _catalogue(said: str) -> Catalogue:
+    module, _, name = said.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name or "CATALOGUE")
+    except (ImportError, AttributeError, SyntaxError, ValueError, DeclarationError) as problem:
+        raise NoCatalogue(said, problem) from problem
+    if not isinstance(found, Catalogue):
+        raise NoCatalogue(said, f"it is a {type(found).__name__}")
+    return found
 
 
 def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:

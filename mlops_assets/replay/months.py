@@ -40,6 +40,15 @@ class NothingToReplay(PlatformError):
         )
 
 
+class NotAMonth(PlatformError):
+    """A last month that the archive does not have."""
+
+    def __init__(self, until: str, project: str, first: str, last: str) -> None:
+        super().__init__(
+            f"--until {until}: the archive of {project} has the months {first} to {last}. Nothing was started. Name one of them."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replay:
     """A catalogue whose archive is delivered month by month to a daemon."""
@@ -94,15 +103,16 @@ def months_of_archive(catalogue: Catalogue, *, until: str | None = None) -> list
     """The months that the catalogue's archives hold, up to ``until``.
 
     Raises:
-        NothingToReplay: none, or no monthly source has an archive.
+        NothingToReplay: none, or no monthly source has an archive. NotAMonth: ``until`` is none of them.
     """
     if catalogue.replay is None or not any(spec.partitions and spec.archive for spec in catalogue.sources):
         raise NothingToReplay(catalogue.project)
     month, last = catalogue.replay
-    months: list[str] = []
-    while month <= min(last, until or last):
-        months.append(month)
-        month = shift(month, 1)
+    months = [month]
+    while months[-1] < (until or last) and months[-1] < last:
+        months.append(shift(months[-1], 1))
+    if until is not None and months[-1] != until:
+        raise NotAMonth(until, catalogue.project, month, last)
     return months
 
 
