@@ -42,7 +42,7 @@ def comparable(live: Release | None, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, "list[GateResult]"]:
-    """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows it has not seen."""
+    """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows new to it."""
     from resources.monitors.gate import gate
     from resources.monitors.metrics import evaluate
 

@@ -18,9 +18,9 @@ ROW_ID: Final = "row_id"
 
 
 def spine(spec: ModelSpec, source: pl.DataFrame, *, calendar: Months, until: datetime) -> pl.DataFrame:
-    """One row per example that is predicted before ``until``: key, ``predict_at``, entity keys, its own features, local ``day``, in time order.
+    """One row per example predicted before ``until``: key, ``predict_at``, entity keys, its own features, local ``day``, in time order.
 
-    An example that is published only after its prediction instant does not exist; one that was corrected is taken as it is known at ``until``.
+    An example that is published only after its prediction instant does not exist; a corrected one is taken as it is known at ``until``.
     """
     table = spec.examples.contract
     rows = known(spec, source, at=until)

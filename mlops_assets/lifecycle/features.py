@@ -32,7 +32,7 @@ FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """A whole table is built once, maybe before the first month moves the data clock: all its rows count, a join takes those of its instant."""
 
 OVERLAP: Final = timedelta(days=1)
-"""A file of month M may hold rows that count before M begins (an early departure, a schedule looked at ahead): M's partition re-emits that day."""
+"""A file of month M may hold rows that count before M begins (an early departure, a schedule looked at ahead): M re-emits that day."""
 
 SHORTEST_MONTH: Final = timedelta(days=28)
 FEAST_TYPES: Final[Mapping[type, Dtype]] = {str: "string", int: "int64", float: "float64", bool: "bool"}
@@ -120,7 +120,8 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
 
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level or spec.source.level, kinds={"polars", "feast"}, contract=contract,
-                    cadence="monthly" if calendar else "once", description=spec.description or f"Features of {spec.entity.name} from {spec.source.table}."),
+                    cadence="monthly" if calendar else "once",
+                    description=spec.description or f"Features of {spec.entity.name} from {spec.source.table}."),
         ins={"source": history(source_key, months_back=months_back(spec)) if calendar else month_of(source_key)},
         partitions_def=partitions_def if calendar else None,
         code_version=spec_hash(spec, package=package)[:16],

@@ -49,8 +49,8 @@ def judge(
 ) -> Judgement:
     """Judge the predictions of ``month``.
 
-    ``predicted`` holds every prediction so far, ``training`` the examples that the version was trained and judged on, ``settled`` the labels with
-    their state. History before the first prediction is the training set's: the same columns, read the same way.
+    ``predicted`` holds every prediction so far, ``training`` the examples that the version was trained and judged on, ``settled`` the
+    labels with their state. History before the first prediction is the training set's: the same columns, read the same way.
     """
     from resources.monitors.drift import drift, summary
     from resources.monitors.metrics import evaluate

@@ -38,7 +38,7 @@ class CodeChanged(PlatformError):
         )
 
 
-def predictions(spec: ModelSpec, examples: pl.DataFrame, release: Release, *, version: int) -> pl.DataFrame:
+def predictions(examples: pl.DataFrame, release: Release, *, version: int) -> pl.DataFrame:
     """Examples with features to answers, each with its id, version and content hash; the features as scored stay beside them."""
     features = tuple(release.signature["features"])
     scores = score(release.signature["entry"], dict(release.parts), examples, features)
@@ -56,7 +56,7 @@ def batch(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg
 
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
-                    description=f"What the live version of {spec.name} answers for every example of the month: id, version, hash, features as scored."),
+                    description=f"What the live version of {spec.name} answers for each example: id, version, hash, features."),
         ins={"source": month_of(table(spec.examples.table))},
         deps=[*(table(view.address, stage="feature") for view in spec.views), key("release", spec.name, "live")],
         partitions_def=partitions_def,
@@ -70,7 +70,7 @@ def batch(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg
         if release.signature["code_hash"] != code_version(spec.score, package=package):
             raise CodeChanged(spec, context.partition_key, int(live.version or 0))
         examples = feature_store.historical(spec.name, spine(spec, source.collect(), calendar=calendar, until=until), at=PREDICT_AT)
-        frame = predictions(spec, examples, release, version=int(live.version or 0))
+        frame = predictions(examples, release, version=int(live.version or 0))
         yield from result(asset_key, frame, contract, {"model_version": int(live.version or 0), "content_hash": str(live.content_hash)})
 
     return answers

@@ -96,7 +96,7 @@ def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> di
 def training_rows(
     spec: ModelSpec, source: pl.DataFrame, *, cutoff: str, calendar: Months, store: FeatureStore, versions: Mapping[str, int]
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Every example since ``train_on.since`` whose label is mature at the end of ``cutoff``, with its features; and how many labels are in which state."""
+    """Each example since ``train_on.since`` with a label at the end of ``cutoff``, with its features; and counts of the labels by state."""
     until = end_of(cutoff, calendar)
     examples = spine(spec, source, calendar=calendar, until=until).filter(pl.col(EXAMPLE_MONTH) >= spec.train_on.since)
     months = examples[EXAMPLE_MONTH].n_unique()
@@ -244,7 +244,7 @@ def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.Partit
 
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "feast"}, cadence="monthly", contract=contract,
-                    description=f"Examples of {spec.name} since {spec.train_on.since} with features as known at prediction time, and mature labels."),
+                    description=f"Examples of {spec.name} since {spec.train_on.since}: features as known when predicted, mature labels."),
         ins={"source": history(source_key)},
         deps=view_keys,
         partitions_def=partitions_def,
@@ -276,10 +276,9 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
     def parts(context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
         cutoff = context.partition_key
         read = recorded(context, key("training_set", spec.name, "examples"))
-        about, tags = (
-            digest([read, spec.seed, code_version(spec.train, package=package)]),
-            {"cutoff": cutoff, "dagster_run": context.run_id},
-        )
+        code = [code_version(function, package=package) for function in (spec.train, spec.score)]
+        about = digest([read, spec.seed, spec.holdout.days, spec.validation.days, code])  # what makes another model makes another run
+        tags = {"cutoff": cutoff, "dagster_run": context.run_id}
         with tracking.run(f"{spec.name} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
             frame = fitted(
                 spec,

@@ -171,6 +171,8 @@ def test_a_release_of_the_edited_code_is_refused_by_name_and_rolls_a_new_service
     assert after["predictions"][0]["prediction"] == pytest.approx(before["predictions"][0]["prediction"] / 2)
     assert answer(kiosk, "wait")["version"] == 3
     assert endpoint(kiosk).bento != service.bento
+    registered = [one for one in world.registry.ledger().entries("late") if one.kind == "registered"]
+    assert len({one.payload["mlflow_run_id"] for one in registered}) == 4  # other code is another run, also for the same month
     until(lambda: not service.alive, kiosk)  # it drains, then ends by itself
 
 
