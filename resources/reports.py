@@ -1,11 +1,12 @@
 """Where HTML reports lie, and the page that lists them."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 
-class Reports(dg.ConfigurableResource):
+class Reports(dg.ConfigurableResource[Any]):
     """A folder with one sub-folder a model and one page a month; ``ui`` is the address that links point to."""
 
     root: str

@@ -1,7 +1,9 @@
 """What all tests share: an environment without settings, a home and a data clock of their own; and the rule that no test is left out."""
 
 import os
+import socket
 from collections.abc import Generator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -61,3 +63,13 @@ def clock(home: Path) -> DataClock:
     data_clock = DataClock(path=str(home / "clock.json"))
     data_clock.advance(datetime(2013, 2, 1, 5, tzinfo=UTC))
     return data_clock
+
+
+@pytest.fixture
+def ports() -> str:
+    """Four free ports, as ``MLOPS_UI_PORTS`` writes them."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return ",".join(str(one.getsockname()[1]) for one in sockets)

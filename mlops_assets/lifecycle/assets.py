@@ -75,10 +75,7 @@ def result(
     *,
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> Result:
-    """The frame with its metadata, its contract check, and further ``checks``.
-
-    Events, not a ``MaterializeResult``: its value is compared with a sentinel, which a frame refuses (tests/upstream).
-    """
+    """The frame with its metadata, its contract check, and further ``checks``."""
     yield dg.Output(frame, metadata=dict(metadata or {}))
     yield checked(asset_key, frame, contract)
     yield from checks

@@ -93,11 +93,15 @@ class Predicted(Table, available="predict_at"):
     content_hash: str = column()
 
 
+_held = column
+"""``column`` under another name: `Monitored` has a field of that name."""
+
+
 class Monitored(Table, available=ALWAYS, key=("day", "column")):
     """One column of the model's input, or its performance, on one day."""
 
     day: date
     column: str
-    rows: int = column(ge=0)
-    nulls: int = column(ge=0)
-    verdict: str = column(isin=("ok", "drift", "not enough history", "fell", "not enough labels"))
+    rows: int = _held(ge=0)
+    nulls: int = _held(ge=0)
+    verdict: str = _held(isin=("ok", "drift", "not enough history", "fell", "not enough labels"))

@@ -1,4 +1,4 @@
-"""Definitions of a catalogue with two hundred models of the shape of ``flight_delay``, which share its views: what the load is measured on."""
+"""Definitions of a catalogue with two hundred models of the shape of ``flight_delay``, which share its views: a heavy load to measure."""
 
 from dataclasses import replace
 from typing import Final

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -58,6 +59,10 @@ def test_a_frozen_clock_is_what_dagster_reads() -> None:
     with freeze_time(then):
         assert get_current_datetime() == then
     assert get_current_datetime() > then
+
+
+def test_what_define_asset_job_returns_has_the_name_that_jobs_are_typed_with() -> None:
+    assert type(dg.define_asset_job("one")) is UnresolvedAssetJobDefinition
 
 
 def test_runs_are_launched_by_the_method_that_the_replay_overrides() -> None:
