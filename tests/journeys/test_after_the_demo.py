@@ -153,6 +153,15 @@ def test_edited_code_that_was_not_released_is_named_and_changes_no_answer(kiosk:
     assert endpoint(kiosk) == service
 
 
+def test_edited_code_predicts_no_month_with_parts_that_it_would_misread(kiosk: Kiosk) -> None:
+    lake = kiosk.world().lake
+    before = lake.digests("prediction/late/batch")
+    done = materialize(kiosk, "prediction/late/batch", "--partition", NEXT)
+    assert done.returncode != 0
+    assert f"late {NEXT}: version 2 was released with other code than kiosk.models.late.score holds now" in done.stdout + done.stderr
+    assert lake.digests("prediction/late/batch") == before
+
+
 def test_a_release_of_the_edited_code_is_refused_by_name_and_rolls_a_new_service(kiosk: Kiosk) -> None:
     before, service = answer(kiosk, "late"), endpoint(kiosk)
     stages = "training_set/late/examples,model/late/parts,evaluation/late/holdout,release/late/candidate"
