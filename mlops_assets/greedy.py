@@ -25,9 +25,8 @@ def refuse_shadows() -> None:
     """Refuse to go on when one of our packages would be imported from elsewhere than where this module lies."""
     for name in OURS:
         found = importlib.util.find_spec(name)
-        place = found.origin if found else None
-        if place and (HOME / name).is_dir() and Path(place).resolve() != (HOME / name / "__init__.py").resolve():
-            raise Shadowed(name, place)
+        if found and found.origin and Path(found.origin).resolve() != (HOME / name / "__init__.py").resolve():
+            raise Shadowed(name, found.origin)
 
 
 refuse_shadows()

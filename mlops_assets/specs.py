@@ -3,7 +3,7 @@
 Imports neither dagster nor pandera. A project passes its specs to ``mlops_assets.build.build`` inside one ``Catalogue``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from mlops_assets.fitting import Fit, Log, Parts, Score, TrainingData
-from mlops_assets.grammar import MONTH, named, named_pair, not_below, owned, repeated
-from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, Level, Table
+from mlops_assets.grammar import ADDRESS, MONTH, WORD, below, foreign, lacking, misnamed, ownerless, twice
+from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, Level, Table, refuse
 from mlops_assets.windows import Threshold, Window, as_column, at_least, days, hours
 
 __all__ = [
@@ -49,12 +49,15 @@ class SourceSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        named_pair(self.table, "SourceSpec.table")
-        owned(self.owner, self.table)
+        refuse(self.table, self._wrong())
+
+    def _wrong(self) -> Iterator[str]:
+        yield from misnamed(self.table, ADDRESS)
+        yield from ownerless(self.owner)
         if self.partitions is not None and "month" not in self.contract.columns:
-            raise DeclarationError(f"{self.table}: a monthly source declares its local month: `month: str` in {self.contract.__name__}.")
+            yield f"a monthly source declares its local month: write `month: str` in {self.contract.__name__}."
         if not 0 <= self.reject_at_most <= 1:
-            raise DeclarationError(f"{self.table}: reject_at_most={self.reject_at_most:g} is a share of rows, from 0 to 1.")
+            yield f"reject_at_most={self.reject_at_most:g} must be a share of rows, from 0 to 1."
 
     @property
     def level(self) -> Level:
@@ -98,47 +101,40 @@ class FeatureViewSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        named_pair(self.address, "FeatureViewSpec")
-        owned(self.owner, self.address)
-        windows = [name for name, feature in self.features.items() if isinstance(feature, Window)]
-        if not self.features or (windows and self.compute) or (len(windows) != len(self.features) and not self.compute):
-            raise DeclarationError(f"{self.address}: give windows, or `compute=` with `reads=` and plain types, not a mixture.")
-        if windows and self.ttl is not None:
-            raise DeclarationError(f"{self.address}: a windowed view has no ttl; leaving the window already emits a row.")
-        for col in (*self.columns, *(as_column(window.at) for window in self.windows.values())):
-            if col.name not in self.source.contract.columns or col.table != self.source.contract.__name__:
-                raise DeclarationError(f"{self.address}: reads {col}, which is not a column of {self.source.contract.__name__}.")
-        self._refuse_later_than_stamp()
-        missing = [key for key in self.entity.keys if key not in self.source.contract.columns]
-        if missing:
-            raise DeclarationError(
-                f"{self.address}: entity {self.entity.name} is keyed by {', '.join(missing)}, not in {self.source.table}."
-            )
-        self._refuse_odd_features()
-        not_below(self.address, self.level or self.source.level, [self.source.level])
+        refuse(self.address, self._wrong())
 
-    def _refuse_odd_features(self) -> None:
+    def _wrong(self) -> Iterator[str]:
+        yield from misnamed(self.address, ADDRESS)
+        yield from ownerless(self.owner)
+        if {isinstance(feature, Window) for feature in self.features.values()} != {self.compute is None}:
+            yield "give windows, or `compute=` with `reads=` and plain types, not a mixture."
+        if self.windows and self.ttl is not None:
+            yield "a windowed view has no ttl, because leaving the window already emits a row. Leave `ttl` out."
+        contract = self.source.contract
+        yield from foreign((*self.columns, *self._stamps, *(window.at for window in self.windows.values())), contract)
+        for stamp in self._stamps:
+            for col in self.columns:
+                if col.available not in {stamp.name, contract.available, ALWAYS}:
+                    yield (
+                        f"reads {col}, known from {col.available}, but its rows are stamped {stamp.name}: that would show the future. "
+                        f"Stamp them {col.available}, or leave `stamp` out and the platform takes the latest."
+                    )
+        yield from lacking(self.entity.keys, contract, f"entity {self.entity.name}")
         for name, feature in self.features.items():
             if name in {*self.entity.keys, "event_timestamp"}:
-                raise DeclarationError(f"{self.address}: feature {name} has the name of its key or stamp. Rename it.")
+                yield f"feature {name} has the name of its key or stamp. Rename it."
             if not isinstance(feature, Window) and feature not in {str, int, float, bool}:
-                raise DeclarationError(f"{self.address}: feature {name} is {feature!r}. Use str, int, float or bool.")
+                yield f"feature {name} is {feature!r}. Use str, int, float or bool."
+        yield from below(self.level or self.source.level, [self.source.level])
 
-    def _refuse_later_than_stamp(self) -> None:
-        if self.stamp is None:
-            return
-        stamp = as_column(self.stamp)
-        for col in self.columns:
-            if col.available not in {stamp.name, self.source.contract.available, ALWAYS}:
-                raise DeclarationError(
-                    f"{self.address}: reads {col}, known from {col.available}, but its rows are stamped {stamp.name}: "
-                    f"that would show the future. Stamp them {col.available}, or leave `stamp` out and the platform takes the latest."
-                )
+    @property
+    def _stamps(self) -> tuple[Column, ...]:
+        return () if self.stamp is None else (as_column(self.stamp),)
 
     @property
     def instants(self) -> tuple[str, ...]:
         """The instant columns whose latest stamps a ``compute`` row."""
-        stamps = {as_column(self.stamp).name} if self.stamp is not None else {col.available for col in self.columns}
+        stamps = {col.name for col in self._stamps} or {col.available for col in self.columns}
         return tuple(sorted((stamps | {self.source.contract.available}) - {ALWAYS}))
 
     @property
@@ -259,47 +255,32 @@ class ModelSpec:
     licence: str = "Apache-2.0"
 
     def __post_init__(self) -> None:
-        named(self.name, "ModelSpec.name")
-        owned(self.owner, self.name)
-        table = self.examples.contract
-        if isinstance(self.label, Threshold) and not self.positive:
-            raise DeclarationError(f"{self.name}: say in words what a positive is: `positive=...`.")
-        for col in (*self.columns, *self.slices, *self.request):
-            if col.available not in {table.available, ALWAYS}:
-                raise DeclarationError(
-                    f"{self.name}: example column {col} is known only from {col.available}, after the prediction. Remove it."
-                )
-        for col in (*self.columns, *self.slices, *self.request, self.predict_at.column, self.label_column):
-            if col.table != table.__name__:
-                raise DeclarationError(f"{self.name}: {col} is not a column of its examples, {table.__name__}.")
-        self._refuse_bad_instant()
-        self._refuse_bad_joins()
+        refuse(self.name, self._wrong())
+
+    def _wrong(self) -> Iterator[str]:
+        yield from misnamed(self.name, WORD)
+        yield from ownerless(self.owner)
+        if self.task == "classification" and not self.positive:
+            yield "say in words what a positive is: `positive=...`."
+        contract, instant, ahead = self.examples.contract, self.predict_at.column, self.predict_at.ahead
+        known = (*self.columns, *self.slices, *self.request, instant)
+        yield from foreign((*known, self.label_column), contract)
+        for col in known:
+            if col.available not in {contract.available, ALWAYS}:
+                yield f"{col} is known only from {col.available}, after the prediction. Take a column that is known with its row."
+        if instant.dtype != DTYPES[UTC] or ahead < timedelta(0):
+            yield f"predict_at={instant} less {ahead} must be an instant column and no time after it: before(column, hours=2)."
         if self.label_column.dtype not in {DTYPES[float], DTYPES[int]}:
-            raise DeclarationError(f"{self.name}: label {self.label_column} is {self.label_column.dtype}. A label is a number.")
+            yield f"label {self.label_column} is {self.label_column.dtype}. A label is a number: declare it float or int."
+        for view in self.views:
+            yield from lacking(view.entity.keys, contract, f"view {view.address}")
+        yield from twice("feature", self.feature_names)
         for what, length in (("holdout", self.holdout), ("validation", self.validation)):
             if length < timedelta(days=1) or length % timedelta(days=1):
-                raise DeclarationError(f"{self.name}: {what}={length} must be whole days, one at least: {what}=days(7).")
+                yield f"{what}={length} must be whole days, one at least: {what}=days(7)."
         if not MONTH.fullmatch(self.train_on.since) or self.train_on.at_least < 1:
-            raise DeclarationError(f"{self.name}: {self.train_on} needs since='YYYY-MM' and at least one month.")
-        not_below(self.name, self.level, [self.examples.level, *(view.level or view.source.level for view in self.views)])
-
-    def _refuse_bad_instant(self) -> None:
-        instant, ahead = self.predict_at.column, self.predict_at.ahead
-        if instant.dtype != DTYPES[UTC] or ahead < timedelta(0):
-            raise DeclarationError(f"{self.name}: predict_at={instant} less {ahead} is no instant before an instant column.")
-        if instant.available not in {self.examples.contract.available, ALWAYS}:
-            raise DeclarationError(
-                f"{self.name}: predict_at={instant} is known only from {instant.available}, so nobody could predict then."
-            )
-
-    def _refuse_bad_joins(self) -> None:
-        for view in self.views:
-            missing = [key for key in view.entity.keys if key not in self.examples.contract.columns]
-            if missing:
-                raise DeclarationError(f"{self.name}: view {view.address} is keyed by {', '.join(missing)}, not in {self.examples.table}.")
-        twice = repeated(self.feature_names)
-        if twice:
-            raise DeclarationError(f"{self.name}: feature {', '.join(twice)} is there twice. Remove one.")
+            yield f"{self.train_on} needs since='YYYY-MM' and at least one month."
+        yield from below(self.level, [self.examples.level, *(view.level or view.source.level for view in self.views)])
 
     @property
     def views(self) -> tuple[FeatureViewSpec, ...]:
@@ -349,37 +330,26 @@ class Catalogue:
     replay: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
-        named(self.project, "Catalogue.project")
-        if not self.sources:
-            raise DeclarationError(f"{self.project}: a catalogue needs a source. Write one and list it in `sources=`.")
-        if not all(MONTH.fullmatch(month) for month in self.replay or ()):
-            raise DeclarationError(f"{self.project}: replay={self.replay} must be two months, ('YYYY-MM', 'YYYY-MM').")
-        for kind, names in (
-            ("source", [spec.table for spec in self.sources]),
-            ("feature view", [spec.address for spec in self.views]),
-            ("model", [spec.name for spec in self.models]),
-        ):
-            twice = repeated(names)
-            if twice:
-                raise DeclarationError(f"{self.project}: {kind} {', '.join(twice)} is in the catalogue twice. Remove one or rename it.")
-        self._demand_listed()
+        refuse(self.project, self._wrong())
 
-    def _demand_listed(self) -> None:
-        for spec in self.views:
-            if spec.source not in self.sources:
-                raise DeclarationError(
-                    f"{self.project}: view {spec.address} reads {spec.source.table}, which is not in the catalogue's sources."
-                )
+    def _wrong(self) -> Iterator[str]:
+        yield from misnamed(self.project, WORD)
+        if not self.sources:
+            yield "a catalogue needs a source. Write one and list it in `sources=`."
+        if not all(MONTH.fullmatch(month) for month in self.replay or ()):
+            yield f"replay={self.replay} must be two months, ('YYYY-MM', 'YYYY-MM')."
+        yield from twice("source", [spec.table for spec in self.sources])
+        yield from twice("feature view", [spec.address for spec in self.views])
+        yield from twice("model", [spec.name for spec in self.models])
+        for view in self.views:
+            if view.source not in self.sources:
+                yield f"view {view.address} reads {view.source.table}, which is not listed. Add it to `sources=`."
         for model in self.models:
+            if model.examples not in self.sources:
+                yield f"model {model.name} takes examples from {model.examples.table}, which is not listed. Add it to `sources=`."
             for view in model.views:
                 if view not in self.views:
-                    raise DeclarationError(
-                        f"{self.project}: model {model.name} uses view {view.address}, which is not in the catalogue's views."
-                    )
-            if model.examples not in self.sources:
-                raise DeclarationError(
-                    f"{self.project}: model {model.name} takes examples from {model.examples.table}, not in the catalogue's sources."
-                )
+                    yield f"model {model.name} uses view {view.address}, which is not listed. Add it to `views=`."
 
     @property
     def package(self) -> str:

@@ -4,9 +4,8 @@ Imports neither dagster nor pandera: the serving lock has neither, and the pande
 A class attribute of a ``Table`` is a frozen ``Column``; annotations are plain Python types, ``| None`` means nullable, never optional.
 """
 
-import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, Final, Literal, dataclass_transform
@@ -32,7 +31,10 @@ DTYPES: Final[Mapping[type, pl.DataType]] = {
     date: pl.Date(),
     datetime: pl.Datetime("us", "UTC"),
 }
-
+ANNOTATIONS: Final[Mapping[Any, tuple[pl.DataType, bool]]] = {
+    annotation: (dtype, nullable) for kind, dtype in DTYPES.items() for annotation, nullable in ((kind, False), (kind | None, True))
+}
+"""What a column may be annotated with: its type, and whether it may be null."""
 
 TAKEN: Final = frozenset({"available", "columns", "event_timestamp", "ingested_at", "key", "level", "rules"})
 """Names of a contract's own attributes, and of the columns that the platform stamps."""
@@ -40,6 +42,12 @@ TAKEN: Final = frozenset({"available", "columns", "event_timestamp", "ingested_a
 
 class DeclarationError(PlatformError):
     """A declaration that cannot mean anything; raised while the catalogue loads."""
+
+
+def refuse(thing: str, wrong: Iterable[str]) -> None:
+    """Raise the first of the sentences that say what a declaration cannot mean; none, and it stands."""
+    for why in wrong:
+        raise DeclarationError(f"{thing}: {why}")
 
 
 def highest(levels: Iterable[Level]) -> Level:
@@ -61,7 +69,6 @@ class Column:
     le: float | None = None
     unique: bool = False
     isin: tuple[str, ...] | None = None
-    level: Level | None = None
     absent_when: str | None = None
     doc: str = ""
 
@@ -73,18 +80,10 @@ class _Said(dict[str, Any]):
     """What ``column(...)`` was told; becomes a ``Column`` when its table is made."""
 
 
-def column(  # noqa: PLR0913  one keyword for each thing that a column may say
-    *,
-    available: str | None = None,
-    unit: str | None = None,
-    ge: float | None = None,
-    le: float | None = None,
-    unique: bool = False,
-    isin: tuple[str, ...] | None = None,
-    level: Level | None = None,
-    absent_when: str | None = None,
-    doc: str = "",
-) -> Any:
+def column(
+    *, available: str | None = None, unit: str | None = None, ge: float | None = None, le: float | None = None, unique: bool = False,
+    isin: tuple[str, ...] | None = None, absent_when: str | None = None, doc: str = "",
+) -> Any:  # fmt: skip
     """Say more of a column than its type.
 
     ``available`` names an instant column of the same table (default: the table's own). ``absent_when`` names a boolean column
@@ -93,75 +92,72 @@ def column(  # noqa: PLR0913  one keyword for each thing that a column may say
     return _Said({name: value for name, value in locals().items() if value is not None})
 
 
-def _dtype(table: str, name: str, annotation: object) -> tuple[pl.DataType, bool]:
-    parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    plain = [part for part in parts if part is not type(None)]
-    if len(plain) != 1 or plain[0] not in DTYPES:
-        allowed = ", ".join(sorted(kind.__name__ for kind in DTYPES))
-        raise DeclarationError(f"{table}.{name}: {annotation} is not a column type. Use one of {allowed}, with `| None` if it may be null.")
-    return DTYPES[plain[0]], len(plain) != len(parts)
-
-
 @dataclass_transform(kw_only_default=True)
 class TableMeta(type):
     """Turns annotations into ``Column`` objects and checks that every ``available`` names an instant of the same table."""
 
     columns: Mapping[str, Column]
-
-    def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> "TableMeta":
-        """The table's class with its columns, key, level and availability; refused when they cannot mean anything."""
-        cls = super().__new__(mcs, name, bases, {key: value for key, value in space.items() if not isinstance(value, _Said)})
-        if not bases:
-            return cls
-        table_available = options.pop("available", None)
-        if table_available is None:
-            raise DeclarationError(
-                f"{name}: say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS."
-            )
-        hints = {key: hint for key, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
-        for key in (key for key, value in space.items() if isinstance(value, _Said) and key not in hints):
-            raise DeclarationError(f"{name}.{key}: a column needs its type, `{key}: float = column(...)`.")
-        cls.columns = {key: mcs._column(name, key, hint, space.get(key), table_available) for key, hint in hints.items()}
-        cls.available = table_available
-        cls.level = options.pop("level", "internal")
-        cls.key = tuple(options.pop("key", ()) or (key for key, col in cls.columns.items() if col.unique))
-        for key, value in cls.columns.items():
-            setattr(cls, key, value)
-        cls._validate(options)
-        return cls
-
-    @staticmethod
-    def _column(table: str, name: str, annotation: object, said: _Said | None, table_available: str) -> Column:
-        if name in TAKEN:
-            raise DeclarationError(f"{table}.{name}: the platform means something by this name; call your column something else.")
-        dtype, nullable = _dtype(table, name, annotation)
-        given: dict[str, Any] = {"available": table_available, **(said or {})}
-        return Column(table=table, name=name, dtype=dtype, nullable=nullable, **given)
-
-    def _validate(cls, unknown: dict[str, Any]) -> None:
-        if unknown:
-            raise DeclarationError(f"{cls.__name__}: unknown option {', '.join(unknown)}. Known: available, key, level.")
-        if not cls.key or set(cls.key) - set(cls.columns):
-            raise DeclarationError(
-                f"{cls.__name__}: needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}."
-            )
-        if cls.level not in LEVELS:
-            raise DeclarationError(f"{cls.__name__}: level={cls.level!r} is none of {', '.join(LEVELS)}.")
-        nullable = [name for name in cls.key if cls.columns[name].nullable]
-        if nullable:
-            raise DeclarationError(
-                f"{cls.__name__}: {', '.join(nullable)} may be null and identifies no row. Take `| None` off, or another key."
-            )
-        for col in cls.columns.values():
-            instant = cls.columns.get(col.available)
-            if col.available != ALWAYS and (instant is None or instant.dtype != DTYPES[datetime]):
-                raise DeclarationError(f"{col}: available={col.available!r} is not an instant column of {cls.__name__}.")
-            if col.absent_when is not None and getattr(cls.columns.get(col.absent_when), "dtype", None) != DTYPES[bool]:
-                raise DeclarationError(f"{col}: absent_when={col.absent_when!r} is not a boolean column of {cls.__name__}.")
-
     available: str
     level: Level
     key: tuple[str, ...]
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], *, available: str = "", key: tuple[str, ...] = (),
+        level: Level = "internal",
+    ) -> "TableMeta":  # fmt: skip
+        """The table's class with its columns, key, level and availability; refused when they cannot mean anything."""
+        said = {column: value for column, value in space.items() if isinstance(value, _Said)}
+        cls = super().__new__(mcs, name, bases, {own: value for own, value in space.items() if own not in said})
+        if not bases:
+            return cls
+        hints = {column: hint for column, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
+        refuse(name, _unclear(name, bases, hints, said, available=available))
+        cls.columns = {
+            column: _column(name, column, hint, {"available": available, **said.get(column, {})}) for column, hint in hints.items()
+        }
+        cls.available, cls.level = available, level
+        cls.key = key or tuple(column for column, one in cls.columns.items() if one.unique)
+        for column, one in cls.columns.items():
+            setattr(cls, column, one)
+        refuse(name, cls._impossible())
+        return cls
+
+    def _impossible(cls) -> Iterator[str]:
+        if not cls.key or set(cls.key) - set(cls.columns):
+            yield f"needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}."
+        if cls.level not in LEVELS:
+            yield f"level={cls.level!r} is none of {', '.join(LEVELS)}."
+        for name in cls.key:
+            if cls.columns[name].nullable:
+                yield f"{name} may be null and identifies no row. Take `| None` off, or another key."
+        types = {name: col.dtype for name, col in cls.columns.items()}
+        for name, col in cls.columns.items():
+            if col.available != ALWAYS and types.get(col.available) != DTYPES[UTC]:
+                yield f"{name} is available={col.available!r}, which is none of its instants. Name a column annotated UTC, or ALWAYS."
+            if col.absent_when is not None and types.get(col.absent_when) != DTYPES[bool]:
+                yield f"{name} is absent_when={col.absent_when!r}, which is no column annotated bool. Name one."
+
+
+def _column(table: str, name: str, hint: object, said: Mapping[str, Any]) -> Column:
+    dtype, nullable = ANNOTATIONS[hint]
+    return Column(table=table, name=name, dtype=dtype, nullable=nullable, **said)
+
+
+def _unclear(name: str, bases: tuple[type, ...], hints: Mapping[str, Any], said: Iterable[str], *, available: str) -> Iterator[str]:
+    """What keeps columns from being made."""
+    if not available:
+        yield f"say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS."
+    if bases != (Table,):
+        yield f"a contract is a `class {name}(Table, ...)`: what another table says of its columns is not inherited. Write them out."
+    for column in said:
+        if column not in hints:
+            yield f"{column} needs its type, `{column}: float = column(...)`."
+    for column, hint in hints.items():
+        if column in TAKEN:
+            yield f"{column} means something to the platform; call your column something else."
+        if hint not in ANNOTATIONS:
+            kinds = ", ".join(sorted(kind.__name__ for kind in DTYPES))
+            yield f"{column} is {hint}, which is no column type. Use one of {kinds}, with `| None` if it may be null."
 
 
 class Table(metaclass=TableMeta):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,36 +18,12 @@ HOST: Final = "127.0.0.1"
 SHOWN: Final = ("dagster/dagster.yaml", "mlflow/mlflow.db", "features/feature_store.yaml", "reports/index.html")
 """What a replay leaves in its home for each of the UIs."""
 
-PATIENCE: Final = 120
 GRACE: Final = 20
+Running = Mapping[str, subprocess.Popen[bytes]]
 
 
-class NothingToShow(PlatformError):
-    """A home without a result."""
-
-    def __init__(self, home: Path, missing: list[str]) -> None:
-        super().__init__(
-            f"{home} holds no whole result to look at: {', '.join(missing)} is missing. Type `make demo` first, or set MLOPS_HOME."
-        )
-
-
-class PortTaken(PlatformError):
-    """Somebody else listens where a UI would."""
-
-    def __init__(self, name: str, port: int, ports: Mapping[str, int]) -> None:
-        others = ",".join(str(one + 1) for one in ports.values())
-        super().__init__(
-            f"Port {port}, where {name} would answer, is taken, so nothing was started. "
-            f"End what listens there, or choose other ports: MLOPS_UI_PORTS={others} make ui"
-        )
-
-
-class UiEnded(PlatformError):
-    """A UI that ended by itself."""
-
-    def __init__(self, name: str, code: int | None, log: Path) -> None:
-        what = "does not answer" if code is None else f"ended with exit status {code}"
-        super().__init__(f"{name} {what}, so the others were stopped too. {log} says why.")
+class NotShown(PlatformError):
+    """Why no UI is open: a home without a result, a port that is taken, a UI that ended."""
 
 
 def commands(home: Path, ports: Mapping[str, int]) -> dict[str, list[str]]:
@@ -76,12 +53,7 @@ def main() -> int:
 
 
 def _serve(home: Path, ports: Mapping[str, int]) -> None:
-    missing = [name for name in SHOWN if not (home / name).exists()]
-    if missing:
-        raise NothingToShow(home, missing)
-    for name, port in ports.items():
-        if _listens(port):
-            raise PortTaken(name, port, ports)
+    _refuse_blocked(home, ports)
     environment = child_environment(
         DAGSTER_HOME=str(home / "dagster"), MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_ENABLE_AI_GATEWAY="false"
     )
@@ -96,51 +68,50 @@ def _serve(home: Path, ports: Mapping[str, int]) -> None:
                 )
         print(f"opening the result in {home}; logs in {logs}", flush=True)
         for name, port in ports.items():
-            _wait(name, port, started, logs)
+            while not _listens(port):
+                _watch(started, logs)
             print(f"{name:<8} http://{HOST}:{port}", flush=True)
         print("Ctrl-C stops them", flush=True)
         while True:
-            _raise_ended(started, logs)
-            time.sleep(1)
+            _watch(started, logs)
     finally:
         _stop(started)
 
 
-def _wait(name: str, port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while not _listens(port):
-        _raise_ended(started, logs)
-        if time.monotonic() > until:
-            raise UiEnded(name, None, logs / f"{name}.log")
-        time.sleep(0.2)
+def _refuse_blocked(home: Path, ports: Mapping[str, int]) -> None:
+    if missing := [name for name in SHOWN if not (home / name).exists()]:
+        what = f"{home} holds no whole result to look at: {', '.join(missing)} is missing"
+        raise NotShown(f"{what}. Type `make demo` first, or set MLOPS_HOME.")
+    for name, port in ports.items():
+        if _listens(port):
+            others = ",".join(str(one + 1) for one in ports.values())
+            what = f"Port {port}, where {name} would answer, is taken, so nothing was started"
+            raise NotShown(f"{what}. End what listens there, or choose other ports: MLOPS_UI_PORTS={others} make ui")
 
 
-def _raise_ended(started: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+def _watch(started: Running, logs: Path) -> None:
+    """A moment in which none of them ends."""
+    time.sleep(0.5)
     for name, process in started.items():
         if process.poll() is not None:
-            raise UiEnded(name, process.returncode, logs / f"{name}.log")
+            what = f"{name} ended with exit status {process.returncode}, so the others were stopped too"
+            raise NotShown(f"{what}. {logs / name}.log says why.")
 
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
-        probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _stop(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def _stop(started: Running) -> None:
     """End each UI with all its children: asked first, then by force. Each leads a process group of its own, which Ctrl-C does not reach."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         for process in started.values():
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, how)
-            except ProcessLookupError:
-                continue
-        if how is signal.SIGTERM:
-            for process in started.values():
-                try:
-                    process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    continue
+        for process in started.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Declarations of windowed features: what is aggregated, over which stretch of time. The engine is ``resources.feature_store.windows``."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
-from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError
+from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, refuse
 
 Kind = Literal["mean", "count", "max", "min"]
 
@@ -64,49 +66,39 @@ def as_column(value: object) -> Column:
 
 def at_least(column: Any, threshold: float) -> Threshold:
     """Whether a numeric column reaches ``threshold``, in the column's unit."""
-    return Threshold(column=_numeric(as_column(column), f"at_least({column}, {threshold:g})"), at_least=threshold)
+    return Threshold(column=_number(column), at_least=threshold)
 
 
-def mean(value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
-    """Mean of the values in the window; null when it is empty."""
-    return _window("mean", value, over, at, ahead)
-
-
-def count(value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
-    """Number of non-null values in the window; 0 when it is empty."""
-    return _window("count", value, over, at, ahead)
-
-
-def maximum(value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
-    """Largest value in the window; null when it is empty."""
-    return _window("max", value, over, at, ahead)
-
-
-def minimum(value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
-    """Smallest value in the window; null when it is empty."""
-    return _window("min", value, over, at, ahead)
-
-
-def _window(kind: Kind, value: Any, over: timedelta, at: Any, ahead: timedelta) -> Window:
-    subject = value if isinstance(value, Threshold) else as_column(value)
+def _window(kind: Kind, value: Any, *, over: timedelta, at: Any = None, ahead: timedelta = timedelta(0)) -> Window:
+    subject = value if isinstance(value, Threshold) else as_column(value) if kind == "count" else _number(value)
     col = subject.column if isinstance(subject, Threshold) else subject
-    instant = as_column(at) if at is not None else None
-    if instant is None and col.available == ALWAYS:
-        raise DeclarationError(f"{col} is ALWAYS available: a window over it needs `at=` an instant column.")
-    if instant is not None and instant.dtype != DTYPES[UTC]:
-        raise DeclarationError(f"{kind} of {col}: at={instant} is not an instant column.")
-    if not isinstance(subject, Threshold) and kind != "count":
-        _numeric(col, f"{kind} of {col}")
+    known = Column(table=col.table, name=col.available, dtype=DTYPES[UTC], nullable=True, available=col.available)
+    instant = known if at is None else as_column(at)
+    refuse(f"{kind} of {col}", _impossible(instant, over, ahead))
+    return Window(kind=kind, value=subject, over=over, at=instant, ahead=ahead)
+
+
+mean = partial(_window, "mean")
+"""Mean of the values in the window; null when it is empty."""
+count = partial(_window, "count")
+"""Number of non-null values in the window; 0 when it is empty."""
+maximum = partial(_window, "max")
+"""Largest value in the window; null when it is empty."""
+minimum = partial(_window, "min")
+"""Smallest value in the window; null when it is empty."""
+
+
+def _impossible(at: Column, over: timedelta, ahead: timedelta) -> Iterator[str]:
+    if at.name == ALWAYS:
+        yield "it was always known, so a window over it needs `at=` an instant column."
+    if at.dtype != DTYPES[UTC]:
+        yield f"at={at} is {at.dtype}. Give `at=` an instant column."
     if over <= timedelta(0) or ahead < timedelta(0):
-        raise DeclarationError(f"{kind} of {col}: `over` must be positive and `ahead` not negative.")
-    return Window(kind=kind, value=subject, over=over, at=instant or _availability(col), ahead=ahead)
+        yield f"over={over}, ahead={ahead}: `over` must be positive and `ahead` not negative, e.g. over=days(7)."
 
 
-def _numeric(col: Column, where: str) -> Column:
+def _number(value: object) -> Column:
+    col = as_column(value)
     if not col.dtype.is_numeric():
-        raise DeclarationError(f"{where}: {col} is {col.dtype}, not a number. Only `count` takes any column.")
+        raise DeclarationError(f"{col}: it is {col.dtype}, not a number. Only `count` takes any column.")
     return col
-
-
-def _availability(col: Column) -> Column:
-    return Column(table=col.table, name=col.available, dtype=DTYPES[UTC], nullable=True, available=col.available)
