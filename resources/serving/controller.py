@@ -5,7 +5,6 @@ import http.client
 import json
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import dagster as dg
+from filelock import FileLock
 from pydantic import Field
 
 from resources.errors import PlatformError
@@ -44,6 +44,8 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _CHILDREN: Final[list["subprocess.Popen[bytes]"]] = []
 """Services that this process started: a child has to be waited for by its parent."""
+
+NO_ROUTE: Final = "it has no route for this model. Start it with the model's route."
 
 
 class ServiceFailed(PlatformError):
@@ -150,17 +152,13 @@ class Serving(dg.ConfigurableResource[Any]):
         while True:
             seats = self._seats(self._answering())
             seat = (seats or {}).get(model)
-            if seats is not None and seat is None:
-                raise NotServed(
-                    model=model, content_hash=content_hash, reason="it has no route for this model. Start it with the model's route."
-                )
             if seat and seat["content_hash"] == content_hash:
                 return seat
-            if seat and content_hash in seat["refused"]:
-                raise NotServed(model=model, content_hash=content_hash, reason=seat["refused"][content_hash])
-            if time.monotonic() > deadline:
-                reason = "no answer." if seat is None else "it is not live in the ledger."
-                raise NotServed(model=model, content_hash=content_hash, reason=f"after {timeout:.0f} s {reason}")
+            reason = seat["refused"].get(content_hash) if seat else None if seats is None else NO_ROUTE
+            if reason is None and time.monotonic() > deadline:
+                reason = f"after {timeout:.0f} s {'it is not live in the ledger.' if seat else 'no answer.'}"
+            if reason is not None:
+                raise NotServed(model=model, content_hash=content_hash, reason=reason)
             time.sleep(LOOK_SECONDS)
 
     def predict(self, model: str, examples: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -175,7 +173,7 @@ class Serving(dg.ConfigurableResource[Any]):
             for name in (CURRENT, NEXT):
                 (self._home / name).unlink(missing_ok=True)
             for record in (self._home / RUNS).glob(f"*/{RECORD}"):
-                self._end(Endpoint.read(record))
+                _end(Endpoint.read(record))
             shutil.rmtree(self._home / HOLDERS, ignore_errors=True)
 
     def _answering(self) -> Endpoint:
@@ -184,9 +182,7 @@ class Serving(dg.ConfigurableResource[Any]):
             raise NoService(home=self._home)
         return found
 
-    def _locked(self) -> contextlib.AbstractContextManager[Any]:
-        from filelock import FileLock
-
+    def _locked(self) -> FileLock:
         self._home.mkdir(parents=True, exist_ok=True)
         return FileLock(self._home / "lock", timeout=LOCK_SECONDS)
 
@@ -199,26 +195,16 @@ class Serving(dg.ConfigurableResource[Any]):
         (folder / "tmp").mkdir(parents=True)
         wanted.stage(folder / "context")
         bento = self._home / "bento" / "bentos" / wanted.name / wanted.version
-        environment = child_environment(
-            **THREADS, **{RUN_VARIABLE: str(folder / RECORD)}, BENTOML_HOME=str(folder / "bentoml"), TMPDIR=str(folder / "tmp")
-        )
+        own = {RUN_VARIABLE: str(folder / RECORD), "BENTOML_HOME": str(folder / "bentoml"), "TMPDIR": str(folder / "tmp")}
+        command = [sys.executable, "-P", str(LAUNCH), str(bento), str(folder / "context"), HOST, str(port)]
+        environment = child_environment(**THREADS, **own)
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603  our own interpreter and script
-                [sys.executable, "-P", str(LAUNCH), str(bento), str(folder / "context"), HOST, str(port)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment, start_new_session=True,
-            )  # fmt: skip
-        _CHILDREN.append(process)
-        _reap()
-        started = start_time(process.pid) or time.time()
-        endpoint = Endpoint(
-            run=run,
-            url=f"http://{HOST}:{port}",
-            pid=process.pid,
-            started=started,
-            project=wanted.name,
-            bento=wanted.tag,
-            home=str(self._home),
-        )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
+            )
+        _CHILDREN[:] = [process, *(child for child in _CHILDREN if child.poll() is None)]
+        url, started = f"http://{HOST}:{port}", start_time(process.pid) or time.time()
+        endpoint = Endpoint(run=run, url=url, pid=process.pid, started=started, project=wanted.name, bento=wanted.tag, home=str(self._home))
         endpoint.write(folder / RECORD)
         endpoint.write(self._home / NEXT)
         return endpoint
@@ -241,7 +227,7 @@ class Serving(dg.ConfigurableResource[Any]):
     def _give_up(self, starting: Endpoint | None) -> None:
         """End a service that was starting."""
         (self._home / NEXT).unlink(missing_ok=True)
-        self._end(starting)
+        _end(starting)
 
     def _seats(self, endpoint: Endpoint) -> Mapping[str, Any] | None:
         """Who answers for each model of a service; None while it does not say."""
@@ -250,32 +236,22 @@ class Serving(dg.ConfigurableResource[Any]):
         except (OSError, http.client.HTTPException, Refused):
             return None
 
-    def _end(self, endpoint: Endpoint | None) -> None:
-        if endpoint is not None and endpoint.alive:
-            end_tree(endpoint)
-            shutil.rmtree(endpoint.folder / "tmp", ignore_errors=True)
 
-
-def end_tree(endpoint: Endpoint) -> None:
+def _end(endpoint: Endpoint | None) -> None:
     """Ask the supervisor to stop, wait, and kill whatever of its tree is left."""
     import psutil
 
-    try:
+    if endpoint is None or not endpoint.alive:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
         supervisor = psutil.Process(endpoint.pid)
         tree = [supervisor, *supervisor.children(recursive=True)]
-        supervisor.send_signal(signal.SIGTERM)
-    except psutil.NoSuchProcess:
-        return
-    _, left = psutil.wait_procs(tree, timeout=STOP_SECONDS)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=STOP_SECONDS)
-    _reap()
-
-
-def _reap() -> None:
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+        supervisor.terminate()
+        for process in psutil.wait_procs(tree, timeout=STOP_SECONDS)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(tree, timeout=STOP_SECONDS)
+    shutil.rmtree(endpoint.folder / "tmp", ignore_errors=True)
 
 
 def _alive(path: Path) -> Endpoint | None:

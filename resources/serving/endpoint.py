@@ -6,10 +6,9 @@ A process is known by pid and start time, so that a reused pid is never mistaken
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 RUN_VARIABLE: Final = "SERVING_RUN_RECORD"
 """How the controller tells its child which run it is: path of the record of that run. Not a setting."""
@@ -44,7 +43,10 @@ class Endpoint:
 
     def write(self, path: Path) -> None:
         """Replace ``path`` in one step: a reader sees the old record or this one."""
-        replace(path, asdict(self))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        draft.replace(path)
 
     @property
     def folder(self) -> Path:
@@ -60,14 +62,6 @@ class Endpoint:
     def alive(self) -> bool:
         """Whether the very process that was started still runs."""
         return running(self.pid, self.started)
-
-
-def replace(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON to ``path`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    draft.replace(path)
 
 
 def start_time(pid: int) -> float | None:
@@ -89,20 +83,15 @@ def running(pid: int, started: float) -> bool:
 
 def hold(home: Path, *, detached: bool = False) -> None:
     """Keep the service in ``home`` running for as long as this process lives, or, ``detached``, until it is stopped."""
-    replace(home / HOLDERS / (DETACHED if detached else str(os.getpid())), {"started": start_time(os.getpid())})
+    (home / HOLDERS).mkdir(parents=True, exist_ok=True)
+    (home / HOLDERS / (DETACHED if detached else f"{os.getpid()}@{start_time(os.getpid())}")).touch()
 
 
 def held(home: Path) -> bool:
     """Whether anyone still wants the service in ``home``."""
-    holders = home / HOLDERS
-    return (holders / DETACHED).exists() or any(_lives(path) for path in holders.glob("[0-9]*"))
-
-
-def _lives(path: Path) -> bool:
-    try:
-        return running(int(path.name), float(json.loads(path.read_text())["started"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    names = [path.name for path in (home / HOLDERS).glob("*")]
+    processes = [name.split("@") for name in names if "@" in name]
+    return DETACHED in names or any(running(int(pid), float(started)) for pid, started in processes)
 
 
 def named(home: Path, run: str) -> bool:

@@ -32,17 +32,14 @@ def watch_supervisor(pid: int) -> threading.Thread:
 
 def unwanted(endpoint: Endpoint) -> str | None:
     """Why the service should stop; None while it is wanted. A displaced service is given time to drain."""
-    home = Path(endpoint.home)
-    if not held(home):
-        return "no process holds it"
-    if named(home, endpoint.run):
-        return None
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while time.monotonic() < deadline:
+    home, deadline = Path(endpoint.home), time.monotonic() + DRAIN_SECONDS
+    while held(home):
+        if named(home, endpoint.run):
+            return None
+        if time.monotonic() > deadline:
+            return "another service took its place"
         time.sleep(LOOK_SECONDS)
-        if not held(home):
-            return "no process holds it"
-    return None if named(home, endpoint.run) else "another service took its place"
+    return "no process holds it"
 
 
 def stop_tree() -> None:

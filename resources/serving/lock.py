@@ -1,9 +1,10 @@
 """The serving requirements: one lock, compared with what is installed where it serves."""
 
-import hashlib
 import importlib.metadata
 from pathlib import Path
 from typing import Final
+
+from resources.registry.identity import sha256
 
 LOCK: Final = "requirements-serve.lock"
 
@@ -17,7 +18,7 @@ def serving_lock() -> Path:
 
 def lock_hash() -> str:
     """SHA-256 of the serving lock's bytes."""
-    return hashlib.sha256(serving_lock().read_bytes()).hexdigest()
+    return sha256(serving_lock().read_bytes())
 
 
 def differing(requirements: str) -> list[str]:

@@ -62,7 +62,6 @@ class Host:
     def __init__(self, path: Path) -> None:
         record = handed_over(RUN_VARIABLE)
         self.declaration = Declaration.read(path)
-        self.requirements = path.with_name(REQUIREMENTS)
         self.run = Endpoint.read(Path(record)) if record else None
 
     @cached_property
@@ -75,20 +74,6 @@ class Host:
         said, worker = self.declaration, f"{self.run.run if self.run else 'stock'}/{os.getpid()}"
         return Follower(routes=said.routes, ledger=Ledger(said.ledger_url), releases=Releases(said.releases_root), worker=worker)
 
-    def supervise(self) -> None:
-        """In the supervisor, before it starts workers."""
-        if self.run is not None:
-            watch_holders(self.run)
-
-    def begin(self) -> None:
-        """In a worker, before it answers."""
-        if self.run is not None:
-            watch_supervisor(self.run.pid)
-        if different := differing(self.requirements.read_text()):
-            LOGGER.warning("installed here is not what the lock says: %s", "; ".join(different))
-            self.follower.report(self.declaration.project, "installed_differs", {"packages": different})
-        self.follower.start()
-
 
 def declare(path: Path) -> "Service[Any]":
     """The BentoML service for the declaration in ``path``; everything else happens when BentoML calls its hooks."""
@@ -98,26 +83,30 @@ def declare(path: Path) -> "Service[Any]":
     own_code(host.declaration, path.parent)
     project = host.declaration.project
 
-    def supervise() -> None:
-        host.supervise()
+    class Hooks:
+        @bentoml.on_deployment
+        def supervise() -> None:  # in the supervisor, before it starts workers
+            if host.run is not None:
+                watch_holders(host.run)
 
-    def begin(_: object) -> None:
-        host.begin()
+        @bentoml.on_startup
+        def begin(self) -> None:  # in a worker, before it answers
+            if host.run is not None:
+                watch_supervisor(host.run.pid)
+            if different := differing(path.with_name(REQUIREMENTS).read_text()):
+                LOGGER.warning("installed here is not what the lock says: %s", "; ".join(different))
+                host.follower.report(project, "installed_differs", {"packages": different})
+            host.follower.start()
 
-    def end(_: object) -> None:
-        host.follower.stop()
+        @bentoml.on_shutdown
+        def end(self) -> None:
+            host.follower.stop()
 
-    def ready(_: object) -> bool:
-        return host.follower.settled
+        def __is_ready__(self) -> bool:
+            return host.follower.settled
 
-    hooks: dict[str, Any] = {
-        "supervise": bentoml.on_deployment(supervise),
-        "begin": bentoml.on_startup(begin),
-        "end": bentoml.on_shutdown(end),
-        "__is_ready__": ready,
-    }
     apis = {route.model: _twin(route.model, host) for route in host.declaration.routes}
-    inner = type(project, (), {**apis, **hooks, "__doc__": f"Models of {project}; GET /models says which versions answer."})
+    inner = type(project, (Hooks,), {**apis, "__doc__": f"Models of {project}; GET /models says which versions answer."})
     quiet: dict[str, Any] = {"logging": {"access": {"enabled": False}}, "tracing": {"excluded_urls": ".*"}}
     service = bentoml.service(name=project, workers=1, traffic={"timeout": TIMEOUT_SECONDS}, **quiet)(inner)
     service.add_asgi_middleware(cast("Any", _front), host=host)

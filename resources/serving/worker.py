@@ -79,10 +79,11 @@ class Loaded:
         return {"model": self.model, "version": self.version, "content_hash": self.content_hash, "predictions": pairs}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Seat:
-    """What a worker holds for one model: who answers, who is ready to, and who was refused why."""
+    """What a worker holds for one route: who answers, who is ready to, and who was refused why."""
 
+    route: Route
     current: Loaded | None = None
     ready: Loaded | None = None
     refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -95,14 +96,13 @@ class Follower:
     """Keeps one seat a route in step with the ledger. ``step`` does one round; ``start`` does rounds in a thread until ``stop``."""
 
     def __init__(self, *, routes: Sequence[Route], ledger: Ledger, releases: Releases, worker: str) -> None:
-        self.routes = {route.model: route for route in routes}
-        self.seats = {route.model: Seat() for route in routes}
+        self.seats = {route.model: Seat(route=route) for route in routes}
         self._ledger = ledger
         self._releases = releases
         self._worker = worker
         self._seq = -1
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._loop, name="serving-follower", daemon=True)
 
     @property
     def settled(self) -> bool:
@@ -131,7 +131,7 @@ class Follower:
                 "version": seat.current.version if seat.current else None,
                 "content_hash": seat.current.content_hash if seat.current else None,
                 "request": seat.current.fields if seat.current else None,
-                "code_hash": self.routes[model].code_hash,
+                "code_hash": seat.route.code_hash,
                 "refused": dict(seat.refused),
                 "looked": seat.looked,
             }
@@ -144,13 +144,12 @@ class Follower:
 
     def start(self) -> None:
         """Follow the ledger in a thread of its own."""
-        self._thread = threading.Thread(target=self._loop, name="serving-follower", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread."""
         self._stopped.set()
-        if self._thread is not None:
+        if self._thread.is_alive():
             self._thread.join(timeout=RETRY_SECONDS)
 
     def _loop(self) -> None:
@@ -168,44 +167,38 @@ class Follower:
             for model, seat in self.seats.items():
                 seat.entries = self._ledger.entries(model)
             self._seq = seq
-        for model, seat in self.seats.items():
-            live = live_at(seat.entries, now)
-            following = upcoming(seat.entries, now)
+        for seat in self.seats.values():
+            live, following = live_at(seat.entries, now), upcoming(seat.entries, now)
             if live is not None:
-                self._become(seat, self.routes[model], live)
+                self._prepare(seat, live)
+                if seat.ready is not None and seat.ready.content_hash == live.content_hash:
+                    seat.current, seat.ready = seat.ready, None
+                    self._observe(seat, "live", live)
             elif seat.current is not None:
-                self.report(model, "dropped", {"content_hash": seat.current.content_hash, "version": seat.current.version})
+                self._observe(seat, "dropped", seat.current)
                 seat.current = None
-            if following is not None and following.content_hash != getattr(live, "content_hash", None):
-                self._prepare(seat, self.routes[model], following)
+            if following is not None:
+                self._prepare(seat, following)
             seat.looked = True
 
-    def _become(self, seat: Seat, route: Route, live: Entry) -> None:
-        if seat.current is not None and seat.current.content_hash == live.content_hash and seat.current.version == live.version:
-            return
-        self._prepare(seat, route, live)
-        if seat.ready is not None and seat.ready.content_hash == live.content_hash:
-            seat.current, seat.ready = seat.ready, None
-            self._observe("live", live)
-
-    def _prepare(self, seat: Seat, route: Route, entry: Entry) -> None:
+    def _prepare(self, seat: Seat, entry: Entry) -> None:
+        """Load a version, unless it is here or was tried a moment ago."""
         name = str(entry.content_hash)
-        if seat.ready is not None and seat.ready.content_hash == name:
-            return
-        if time.monotonic() - seat.tried.get(name, -RETRY_SECONDS) < RETRY_SECONDS:
+        here = {one.content_hash for one in (seat.current, seat.ready) if one is not None}
+        if name in here or time.monotonic() - seat.tried.get(name, -RETRY_SECONDS) < RETRY_SECONDS:
             return
         seat.tried[name] = time.monotonic()
         try:
-            seat.ready = self._load(route, entry)
+            seat.ready = self._load(seat.route, entry)
         except Exception as error:  # noqa: BLE001  a release's libraries may raise anything, and this thread must go on
             reason = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
             if seat.refused.get(name) != reason:
                 seat.refused[name] = reason
                 LOGGER.warning("worker %s refused %s", self._worker, reason)
-                self._observe("refused", entry, reason=reason, code_hash=route.code_hash)
+                self._observe(seat, "refused", entry, reason=reason, code_hash=seat.route.code_hash)
         else:
             seat.refused.pop(name, None)
-            self._observe("loaded", entry)
+            self._observe(seat, "loaded", entry)
 
     def _load(self, route: Route, entry: Entry) -> Loaded:
         release = self._releases.of(entry)
@@ -221,5 +214,5 @@ class Follower:
             fields=fields, features=features, read=read,
         )  # fmt: skip
 
-    def _observe(self, what: str, entry: Entry, **more: object) -> None:
-        self.report(entry.subject, what, {"content_hash": entry.content_hash, "version": entry.version, **more})
+    def _observe(self, seat: Seat, what: str, about: Entry | Loaded, **more: object) -> None:
+        self.report(seat.route.model, what, {"content_hash": about.content_hash, "version": about.version, **more})

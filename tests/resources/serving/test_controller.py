@@ -12,7 +12,7 @@ import pytest
 
 from resources.serving import controller, guard
 from resources.serving.controller import NoService, NotServed, Refused, RollRefused, ServiceFailed, Serving
-from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, running
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, running, start_time
 from resources.serving.routes import Route
 from tests.resources.serving.tiny import Tiny
 
@@ -187,7 +187,7 @@ def test_stopping_leaves_nothing_and_may_be_done_twice(desk: Desk) -> None:
 
 def test_a_service_ends_when_nobody_holds_it(desk: Desk) -> None:
     first = desk.ensure()
-    (desk.home / HOLDERS / str(os.getpid())).unlink()
+    (desk.home / HOLDERS / f"{os.getpid()}@{start_time(os.getpid())}").unlink()
     assert gone(first)
 
 

@@ -1,6 +1,5 @@
 """A service that nobody wants ends itself."""
 
-import json
 import os
 import subprocess
 import sys
@@ -49,10 +48,11 @@ def test_a_service_is_held_by_living_processes_only(tmp_path: Path) -> None:
     assert not held(tmp_path)
     hold(tmp_path)
     assert held(tmp_path)
-    (tmp_path / HOLDERS / str(os.getpid())).unlink()
+    (tmp_path / HOLDERS / f"{os.getpid()}@{start_time(os.getpid())}").unlink()
     assert not held(tmp_path)
-    (tmp_path / HOLDERS / str(os.getpid())).write_text(json.dumps({"started": 1.0}))  # somebody who had this pid before
-    (tmp_path / HOLDERS / "12345678").write_text("torn")
+    (tmp_path / HOLDERS / f"{os.getpid()}@1.0").touch()  # somebody who had this pid before
+    (tmp_path / HOLDERS / "12345678@1.0").touch()
+    (tmp_path / HOLDERS / "stray").touch()
     assert not held(tmp_path)
     hold(tmp_path, detached=True)
     assert held(tmp_path)
