@@ -5,18 +5,62 @@ subjects. Folds and states are pure and live in ``states``; this module only sto
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resources.errors import PlatformError, in_utc
 from resources.registry import states
-from resources.registry.database import ENTRIES, OBSERVATIONS, Database
 from resources.registry.identity import canonical, digest, plain
 from resources.registry.states import Entry, LedgerConflict, PayloadIncomplete
+
+LOCK_WAIT_SECONDS: Final = 30
+_META: Final = sa.MetaData()
+ENTRIES: Final = sa.Table(
+    "ledger",
+    _META,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("kind", "payload", "at", "data_at")),
+    sa.Column("activate_at", sa.Text),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("prev", sa.Text, unique=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+)
+OBSERVATIONS: Final = sa.Table(
+    "observations",
+    _META,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("at", "worker", "subject", "what", "payload")),
+)
+_ALONE: Final[Mapping[str, str]] = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7064001)"}
+"""One writer at a time from its first read to its commit, because the chain runs over all subjects."""
+
+_SAYS: Final = "'the ledger is append-only'"
+_GUARDS: Final = (
+    ("sqlite", f"CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, {_SAYS}); END"),
+    ("sqlite", f"CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, {_SAYS}); END"),
+    ("postgresql", f"CREATE FUNCTION ledger_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION {_SAYS}; END $$"),
+    ("postgresql", "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger EXECUTE FUNCTION ledger_guard()"),
+)
+for _dialect, _guard in _GUARDS:
+    event.listen(ENTRIES, "after_create", sa.DDL(_guard).execute_if(dialect=_dialect))
+
+
+class LedgerUnavailable(PlatformError):
+    """The database behind the ledger did not answer or refused to write."""
+
+    def __init__(self, *, url: str, why: str) -> None:
+        super().__init__(
+            f"ledger {url}: {why}. Nothing was written. Mend the database (disk space, permissions, reachability) and run again."
+        )
 
 
 class LedgerTampered(PlatformError):
@@ -34,7 +78,27 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._database = Database(url)
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        """The engine, kept for the life of this object; tables and guards are made under the writers' lock."""
+        sqlite = self.url.startswith("sqlite")
+        engine = sa.create_engine(self.url, pool_pre_ping=not sqlite, connect_args={"timeout": LOCK_WAIT_SECONDS} if sqlite else {})
+        if sqlite:
+            Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        with _alone(engine) as connection:
+            _META.create_all(connection)
+        return engine
+
+    @contextmanager
+    def _connected(self, *, alone: bool = False) -> Generator[sa.Connection]:
+        """A connection that sees every commit; ``alone``: that nobody else writes beside, committed at the end."""
+        try:
+            with _alone(self._engine) if alone else self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as problem:
+            cause = problem.orig if isinstance(problem, DBAPIError) else problem
+            raise LedgerUnavailable(url=sa.make_url(self.url).render_as_string(hide_password=True), why=str(cause).strip()) from problem
 
     def append(
         self,
@@ -55,7 +119,7 @@ class Ledger:
         data_at, activate_at = in_utc("data_at", data_at), activate_at and in_utc("activate_at", activate_at)
         if not subject or not actor:
             raise PayloadIncomplete(subject=subject, kind=kind, field="a subject and an actor beside what is", found=(subject, actor))
-        with self._database.writing() as connection:
+        with self._connected(alone=True) as connection:
             before = _entries(connection, subject)
             heads = [None, *(entry.hash for entry in before)]
             if heads[-1] != expect_head:
@@ -77,12 +141,12 @@ class Ledger:
 
     def seq(self) -> int:
         """Number of the last entry of all, 0 when there is none: the cheap question to poll."""
-        with self._database.reading() as connection:
+        with self._connected() as connection:
             return connection.execute(sa.select(sa.func.max(ENTRIES.c.seq))).scalar() or 0
 
     def entries(self, subject: str | None = None) -> tuple[Entry, ...]:
         """Entries in order, of one subject or of all."""
-        with self._database.reading() as connection:
+        with self._connected() as connection:
             return _entries(connection, subject)
 
     def head(self, subject: str) -> str | None:
@@ -100,7 +164,7 @@ class Ledger:
     def verify(self) -> int:
         """Recompute the whole chain; the number of entries that hold, or ``LedgerTampered``."""
         prev, count = None, 0
-        with self._database.reading() as connection:
+        with self._connected() as connection:
             for count, row in enumerate(connection.execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq)).mappings(), start=1):
                 _verify(dict(row), count, prev)
                 prev = row["hash"]
@@ -109,12 +173,12 @@ class Ledger:
     def observe(self, worker: str, subject: str, what: str, payload: Mapping[str, object]) -> None:
         """Report what a worker did; no compare-and-swap, no chain."""
         row = {"at": _stamp(datetime.now(UTC)), "worker": worker, "subject": subject, "what": what, "payload": canonical(payload).decode()}
-        with self._database.writing() as connection:
+        with self._connected(alone=True) as connection:
             connection.execute(OBSERVATIONS.insert().values(**row))
 
     def observations(self) -> list[dict[str, Any]]:
         """Everything that workers reported (``at``, ``worker``, ``subject``, ``what``, ``payload``), in order."""
-        with self._database.reading() as connection:
+        with self._connected() as connection:
             rows = connection.execute(sa.select(OBSERVATIONS).order_by(OBSERVATIONS.c.id)).mappings()
             return [_read(row) for row in rows]
 
@@ -123,6 +187,15 @@ class Ledger:
 def ledger_at(url: str) -> Ledger:
     """The one ledger of this process for a URL: engines are kept, not made per call."""
     return Ledger(url)
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Generator[sa.Connection]:
+    """A connection that nobody else writes beside, committed at the end."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_ALONE[engine.dialect.name])
+        yield connection
+        connection.commit()
 
 
 def _stamp(instant: datetime) -> str:

@@ -3,7 +3,8 @@
 The only module of this package that knows Dagster; the database behind it is imported by the step that asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,13 +13,12 @@ import dagster as dg
 
 from resources.errors import PlatformError
 from resources.registry.releases import Release, Releases
-from resources.registry.states import BEGINS_LIVE, Entry, LedgerConflict, states, versions
+from resources.registry.states import BEGINS_LIVE, Entry, LedgerConflict, states
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
 
 NO_APPROVAL_NEEDED: Final = "gate passed, no approval needed"
-ATTEMPTS: Final = 20
 
 
 class VersionUnknown(PlatformError):
@@ -57,18 +57,15 @@ class Registry(dg.ConfigurableResource[Any]):
     ) -> Entry:
         """Give a stored release, after checking its bytes, the model's next version number; a release is registered once."""
         ledger, said = self.ledger(), {"manifest_hash": self.releases().verify(model, content_hash), "mlflow_run_id": mlflow_run_id}
-        for left in reversed(range(ATTEMPTS)):
+        while True:
             known = ledger.entries(model)
-            numbers = versions(known)
-            if content_hash in numbers:
-                break
-            payload = {**(facts or {}), **said, "content_hash": content_hash, "version": len(numbers) + 1}
-            try:
-                return ledger.append(model, "registered", payload, expect_head=_head(known), actor=actor, data_at=data_at)
-            except LedgerConflict:
-                if not left:
-                    raise
-        return _registration(ledger.entries(model), content_hash)
+            registered = _registered(known)
+            if content_hash in registered:
+                return registered[content_hash]
+            payload = {**(facts or {}), **said, "content_hash": content_hash, "version": len(registered) + 1}
+            head = known[-1].hash if known else None
+            with suppress(LedgerConflict):  # somebody else wrote first: look again
+                return ledger.append(model, "registered", payload, expect_head=head, actor=actor, data_at=data_at)
 
     def promote(self, model: str, version: int, *, actor: str, data_at: datetime, activate_at: datetime | None = None) -> Entry:
         """Make a registered version live, from ``activate_at`` (default: now). What was live retires by the same entry.
@@ -77,25 +74,20 @@ class Registry(dg.ConfigurableResource[Any]):
         """
         ledger = self.ledger()
         known = ledger.entries(model)
-        by_number = {number: name for name, number in versions(known).items()}
-        if version not in by_number:
-            raise VersionUnknown(model=model, version=version, known=len(by_number))
-        name, head = by_number[version], _head(known)
+        registered = {entry.version: entry for entry in _registered(known).values()}
+        if version not in registered:
+            raise VersionUnknown(model=model, version=version, known=len(registered))
+        said, head = registered[version].payload, known[-1].hash
+        name, about = said["content_hash"], {"content_hash": said["content_hash"], "version": version}
         state = states(known)[name]
         if state == "live":
             return next(entry for entry in reversed(known) if entry.kind in BEGINS_LIVE and entry.content_hash == name)
-        about = {"content_hash": name, "version": version}
         if state == "candidate":
-            said: dict[str, object] = {**about, "approvers": [], "why": NO_APPROVAL_NEEDED}
-            head = ledger.append(model, "approved", said, expect_head=head, actor=actor, data_at=data_at).hash
-        registered = _registration(known, name).payload
-        carried = {key: registered[key] for key in ("manifest_hash", "mlflow_run_id") if key in registered}  # a worker needs no second look
+            why: dict[str, object] = {"approvers": [], "why": NO_APPROVAL_NEEDED}
+            head = ledger.append(model, "approved", about | why, expect_head=head, actor=actor, data_at=data_at).hash
+        carried = {key: said[key] for key in ("manifest_hash", "mlflow_run_id") if key in said}  # a worker needs no second look
         return ledger.append(model, "promoted", about | carried, expect_head=head, actor=actor, data_at=data_at, activate_at=activate_at)
 
 
-def _registration(entries: tuple[Entry, ...], content_hash: str) -> Entry:
-    return next(entry for entry in entries if entry.kind == "registered" and entry.content_hash == content_hash)
-
-
-def _head(entries: tuple[Entry, ...]) -> str | None:
-    return entries[-1].hash if entries else None
+def _registered(entries: Iterable[Entry]) -> dict[str | None, Entry]:
+    return {entry.content_hash: entry for entry in entries if entry.kind == "registered"}

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from resources.errors import NaiveInstant
-from resources.registry.database import LedgerUnavailable
 from resources.registry.identity import canonical, sha256
-from resources.registry.ledger import Ledger, LedgerTampered, ledger_at
+from resources.registry.ledger import Ledger, LedgerTampered, LedgerUnavailable, ledger_at
 from resources.registry.states import LedgerConflict, PayloadIncomplete, TransitionRefused, live_at, upcoming
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
@@ -284,7 +283,7 @@ ledger.seq()
 def die(connection, cursor, statement, *_):
     if statement.startswith("INSERT INTO ledger"):
         os.kill(os.getpid(), signal.SIGKILL)
-sa.event.listen(ledger._database.engine, "after_cursor_execute", die)
+sa.event.listen(ledger._engine, "after_cursor_execute", die)
 ledger.append("churn", "held", {}, expect_head=None, actor="killed", data_at=datetime.now(UTC))
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from resources.registry.database import LedgerUnavailable
+from resources.registry.ledger import LedgerUnavailable
 from resources.serving import scoring, worker
 from resources.serving.examples import BadRequest
 from resources.serving.worker import Follower, NothingLive, UnknownModel
