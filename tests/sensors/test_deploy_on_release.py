@@ -1,12 +1,15 @@
-"""The service is deployed once for each set of live versions, whatever else happens in the ledger."""
+"""The service is deployed once each time that the set of live versions changes, whatever else happens in the ledger."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
 
 from mlops_assets.jobs import deploy_keys
+from resources.registry.ledger import Ledger
 from sensors.deploy_on_release import deploy_on_release
 from tests.sensors.world import FEBRUARY, JANUARY, ONE, TWO, World, requests, world
 
@@ -23,10 +26,25 @@ def deployed(here: World, cursor: str | None = None) -> dg.SensorResult:
     return said
 
 
+def left_alone(here: World, cursor: str | None = None) -> tuple[str | None, str | None]:
+    """What a tick that asks for nothing says, and its cursor."""
+    said = here.tick(deploy_on_release(here.catalogue), cursor)
+    assert requests(said) == []
+    reason = said if isinstance(said, dg.SkipReason) else said.skip_reason
+    return reason and reason.skip_message, cursor if isinstance(said, dg.SkipReason) else said.cursor
+
+
+def retire(here: World, name: str, *, activate_at: datetime | None = None) -> None:
+    """The live version of a model is live no more."""
+    ledger = here.registry.ledger()
+    live = ledger.live(name)
+    assert live is not None
+    about = {"content_hash": live.content_hash, "version": live.version}
+    ledger.append(name, "retired", about, expect_head=ledger.head(name), actor="desk", data_at=live.data_at, activate_at=activate_at)
+
+
 def test_with_nothing_live_nothing_is_deployed_and_the_tick_says_so(here: World) -> None:
-    said = here.tick(deploy_on_release(here.catalogue))
-    assert isinstance(said, dg.SkipReason)
-    assert said.skip_message == "Nothing is live yet."
+    assert left_alone(here)[0] == "Nothing is live yet."
 
 
 def test_a_promotion_deploys_the_service_once(here: World) -> None:
@@ -34,12 +52,10 @@ def test_a_promotion_deploys_the_service_once(here: World) -> None:
     said = deployed(here)
     [request] = said.run_requests or []
     assert list(request.asset_selection or ()) == deploy_keys(here.catalogue)
-    again = here.tick(deploy_on_release(here.catalogue), said.cursor)
-    assert isinstance(again, dg.SkipReason)
-    assert again.skip_message == "The live versions are those that were last deployed."
+    assert left_alone(here, said.cursor)[0] == "The ledger says nothing new."
 
 
-def test_the_run_key_is_the_set_of_live_versions(here: World) -> None:
+def test_a_tick_that_is_repeated_has_an_equal_run_key_and_another_promotion_another(here: World) -> None:
     here.promote(ONE, JANUARY)
     first = deployed(here)
     assert requests(deployed(here)) == requests(first)
@@ -50,6 +66,44 @@ def test_the_run_key_is_the_set_of_live_versions(here: World) -> None:
     assert len({str(requests(one)) for one in (first, second, third)}) == 3
 
 
+def test_a_return_to_an_earlier_set_of_live_versions_is_deployed_under_a_key_of_its_own(here: World) -> None:
+    here.promote(ONE, JANUARY)
+    first = deployed(here)
+    here.promote(TWO, JANUARY)
+    second = deployed(here, first.cursor)
+    retire(here, "two")
+    third = deployed(here, second.cursor)
+    assert str(first.cursor).split()[0] == str(third.cursor).split()[0]
+    assert len({str(requests(one)) for one in (first, second, third)}) == 3
+
+
+def test_what_counts_only_from_an_instant_on_is_deployed_then_without_another_entry(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.promote(ONE, JANUARY)
+    here.promote(TWO, JANUARY)
+    retire(here, "two", activate_at=datetime.now(UTC) + timedelta(hours=1))
+    cursor = deployed(here).cursor
+    assert left_alone(here, cursor)[0] == "The ledger says nothing new."
+
+    later = Mock(wraps=datetime)
+    later.now.return_value = datetime.now(UTC) + timedelta(hours=2)
+    monkeypatch.setattr("sensors.deploy_on_release.datetime", later)
+    deployed(here, cursor)
+
+
+def test_the_ledger_is_read_only_when_it_has_another_entry(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.promote(ONE, JANUARY)
+    cursor = deployed(here).cursor
+    monkeypatch.delattr(Ledger, "entries")
+    assert left_alone(here, cursor)[0] == "The ledger says nothing new."
+
+
+def test_a_live_model_that_gets_a_route_is_deployed(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    before = world(instance, tmp_path, models=[ONE, replace(TWO, serving=None)])
+    before.promote(ONE, JANUARY)
+    before.promote(TWO, JANUARY)
+    deployed(world(instance, tmp_path), deployed(before).cursor)
+
+
 def test_a_version_that_is_only_registered_deploys_nothing(here: World) -> None:
     here.promote(ONE, JANUARY)
     cursor = deployed(here).cursor
@@ -58,10 +112,12 @@ def test_a_version_that_is_only_registered_deploys_nothing(here: World) -> None:
     live = here.registry.ledger().live("one")
     assert live is not None
     here.registry.register("one", content_hash, mlflow_run_id="run", actor="gate", data_at=live.data_at)
-    assert isinstance(here.tick(deploy_on_release(here.catalogue), cursor), dg.SkipReason)
+    said, cursor = left_alone(here, cursor)
+    assert said == "The live versions are those that were last deployed."
+    assert left_alone(here, cursor)[0] == "The ledger says nothing new."
 
 
 def test_a_model_without_a_route_deploys_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     here = world(instance, tmp_path, models=[replace(ONE, serving=None), TWO])
     here.promote(ONE, JANUARY)
-    assert isinstance(here.tick(deploy_on_release(here.catalogue)), dg.SkipReason)
+    assert left_alone(here)[0] == "Nothing is live yet."
