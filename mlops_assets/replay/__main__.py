@@ -1,6 +1,7 @@
 """``python -m mlops_assets.replay``: replay the archive of a project, or show the result of a replay that is done."""
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -22,6 +23,8 @@ from resources.profiles import select
 from resources.settings import Settings, be_quiet, hold_service
 
 INSTANCE: Final = Path(__file__).with_name("dagster.yaml")
+SELDOM: Final = (100_000, 20, 50)
+"""Garbage collection: at Python's own thresholds it searches Dagster's many small objects for a tenth of a replay's time."""
 
 
 class FolderHeld(PlatformError):
@@ -56,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     be_quiet(OMP_WAIT_POLICY="PASSIVE")  # LightGBM otherwise spins on cores that others want: seven times the CPU
     hold_service()
+    gc.set_threshold(*SELDOM)
     warnings.filterwarnings("ignore", "coroutine 'BaseEventLoop.shutdown_asyncgens' was never awaited")  # Dagster closing a loop of its own
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)

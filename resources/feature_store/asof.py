@@ -16,6 +16,8 @@ FOUND: Final = "__found"
 AT: Final = "__at"
 SINCE: Final = "__since"
 INSTANT: Final = pl.Datetime("us", "UTC")
+RECENT: Final = timedelta(days=31)
+"""Most keys have a row in the last month: older rows are looked at for the other keys only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,17 @@ class Columns:
 
     def index(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Keys, instant and position of the rows that can ever hold, sorted so that of each key the later holds."""
-        columns = dict.fromkeys([*self.keys, *self.order])
-        narrow = rows.select(*columns).with_row_index(FOUND).drop_nulls([*self.keys, self.stamp])
-        return narrow.sort(self.order, maintain_order=True).drop([self.tie] if self.tie else [])
+        narrow = rows.select(*dict.fromkeys([*self.keys, *self.order])).with_row_index(FOUND)
+        if self.tie is not None:
+            narrow = _runs_in_order(narrow, self.tie).drop(self.tie)
+        return narrow.drop_nulls([*self.keys, self.stamp]).sort(self.stamp, maintain_order=True)
+
+
+def _runs_in_order(rows: pl.DataFrame, tie: str) -> pl.DataFrame:
+    """The rows in the order of their partition, stable. A file holds one, so to move runs costs a tenth of what sorting texts does."""
+    runs = rows.select(pl.col(tie).rle()).unnest(tie).with_columns(start=pl.col("len").cum_sum() - pl.col("len"))
+    ordered = runs.sort("value", maintain_order=True).select("start", "len")
+    return pl.concat([rows.clear(), *(rows.slice(start, size) for start, size in ordered.iter_rows())])
 
 
 def holding(

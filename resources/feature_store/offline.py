@@ -21,7 +21,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
-from resources.feature_store.asof import INSTANT, holding, latest, ordered
+from resources.feature_store.asof import INSTANT, RECENT, holding, latest, ordered
 from resources.feature_store.declarations import STAMP
 from resources.feature_store.delta import DeltaSource
 from resources.feature_store.refusals import NotThroughFeast, UnfitExamples
@@ -89,18 +89,18 @@ class Join:
     def features(self, examples: pl.DataFrame, config: RepoConfig) -> pl.DataFrame:
         """The features that held at each example's instant, one row each, in order.
 
-        Most are found among the rows since the first instant asked for; only for the others the rest of the table is searched, by key.
+        Most are found among the rows since ``RECENT`` before the first instant asked for; only for the others all older rows are searched.
         """
         table, keys = self.source.opened(config), tuple(self.on)
         since, until = (pl.lit(instant, dtype=INSTANT) for instant in (examples[STAMP].min(), examples[STAMP].max()))
-        stamp = pl.col(self.source.timestamp_field)
-        rows = self.source.rows(table, keys=keys, features=self.named, among=stamp.is_between(since, until)).collect()
+        stamp, recent = pl.col(self.source.timestamp_field), since - RECENT
+        rows = self.source.rows(table, keys=keys, features=self.named, among=stamp.is_between(recent, until)).collect()
         self._demand_equal_types(examples, rows)
         found = self._holding(examples, rows)
         lost = found.is_null().arg_true()
-        asked = examples[lost].select(pl.col(column).alias(key) for key, column in self.on.items()).unique()
-        older = self.source.rows(table, keys=keys, features=self.named, among=stamp < since)
-        older = older.join(asked.lazy(), on=keys, how="semi", maintain_order="left").collect()
+        asked = examples[lost].select(pl.col(column).unique().implode().alias(key) for key, column in self.on.items())
+        among = pl.all_horizontal(stamp < recent, *(pl.col(key).is_in(asked[key]) for key in keys))
+        older = self.source.rows(table, keys=keys, features=self.named, among=among).collect()
         found = found.scatter(lost, self._holding(examples[lost], older) + rows.height)
         return pl.concat([rows, older]).select(pl.col(feature).gather(found).alias(name) for feature, name in self.named.items())
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from resources.feature_store.asof import INSTANT, Columns, latest
+from resources.feature_store.asof import INSTANT, RECENT, Columns, latest
 from resources.feature_store.declarations import Dtype
 from resources.feature_store.packed import Packed, pack, unpack
 from resources.feature_store.registration import WINDOW
@@ -18,8 +18,6 @@ STATUS: Final = pl.Enum(["fresh", "stale", "ahead", "absent"])
 TYPES: Final[dict[Dtype, pl.DataType]] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 NEXT: Final = "__next"
 VALID_UNTIL: Final = "valid_until"
-RECENT: Final = timedelta(days=31)
-"""Most keys have a row in the last month: older rows are looked at for the other keys only."""
 TICK: Final = timedelta(microseconds=1)
 """The resolution of instants: a row that is valid *including* an instant stops being so one tick later."""
 

@@ -113,6 +113,18 @@ def made(kiosk: Kiosk) -> Counter[tuple[str, str]]:
         return Counter(("/".join(one.asset_key.path), one.partition_key or "") for records in found for one in records if one.asset_key)
 
 
+def cut_off(kiosk: Kiosk) -> set[tuple[str, str]]:
+    """The partitions of assets that a run made in a step which it did not live to finish."""
+    with dg.DagsterInstance.from_config(str(kiosk.home / "dagster")) as instance:
+        found: set[tuple[str, str]] = set()
+        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+            said = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event is not None]
+            finished = {event.step_key for event in said if event.is_step_success}
+            unfinished = [event for event in said if event.is_step_materialization and event.step_key not in finished]
+            found |= {("/".join(event.asset_key.path), event.partition or "") for event in unfinished if event.asset_key}
+    return found
+
+
 def runs(kiosk: Kiosk) -> Counter[tuple[str, str, str]]:
     """The runs of the home: status, job or first asset, month."""
     with dg.DagsterInstance.from_config(str(kiosk.home / "dagster")) as instance:
