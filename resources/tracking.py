@@ -3,11 +3,12 @@
 Uses ``MlflowClient`` alone: no fluent API, no global state, no autologging. mlflow is imported by the step that logs, not by loading.
 """
 
+import logging
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -28,9 +29,8 @@ CONTENT_TAG: Final = "mlops.content"
 KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's UI takes an experiment for one of prompts and agents, and hides params and curves behind a switch."""
 
-METRICS_BATCH: Final = 800
-BATCH: Final = 100
-"""Params or tags; MLflow takes 1,000 things at once, of which 100 params and 100 tags."""
+BATCH: Final = {"metrics": 800, "params": 100, "tags": 100}
+"""MLflow takes 1,000 things at once, of which 100 params and 100 tags."""
 
 DIGEST_CHARACTERS: Final = 36
 """MLflow refuses longer dataset digests; the full hash goes into a tag."""
@@ -55,7 +55,7 @@ class TrackingFailed(PlatformError):
 
 
 class Run:
-    """One MLflow run that is being written: buffered, sent in batches. Saying the same again after a retry adds nothing."""
+    """One MLflow run that is being written; metrics are buffered. Saying the same again after a retry adds nothing."""
 
     def __init__(self, client: "MlflowClient", uri: str, found: Any, *, said: Mapping[str, float] | None = None) -> None:
         self.id: str = found.info.run_id
@@ -67,17 +67,13 @@ class Run:
         self._said = said or {}
         self._points: Counter[str] = Counter()
         self._metrics: list[tuple[str, float, int, int]] = []
-        self._params: list[tuple[str, str]] = []
-        self._tags: list[tuple[str, str]] = []
 
     def params(self, **params: object) -> None:
         """Record settings of this fit. One that differs from an earlier attempt's is kept beside it, as a tag."""
-        for name, value in params.items():
-            if name not in self._known:
-                self._params.append((name, str(value)))
-                self._known[name] = str(value)
-            elif self._known[name] != str(value):
-                self._tags.append((f"mlops.retry.{name}", str(value)))
+        said = {name: str(value) for name, value in params.items()}
+        self._send("params", [(name, value) for name, value in said.items() if name not in self._known])
+        self._known = {**said, **self._known}
+        self.tags(**{f"mlops.retry.{name}": value for name, value in said.items() if self._known[name] != value})
 
     def metric(self, name: str, value: float, *, step: int = 0) -> None:
         """Record one point of a curve. Its time is the start of the run plus its place, so that a repeated fit repeats the point.
@@ -91,25 +87,26 @@ class Run:
             at = time.time_ns() // 1_000_000
         self._points[name] += 1
         self._metrics.append((name, float(value), at, step))
-        if len(self._metrics) >= METRICS_BATCH:
+        if len(self._metrics) == BATCH["metrics"]:
             self.flush()
 
     def tags(self, **tags: object) -> None:
         """Set tags."""
-        self._tags += [(name, str(value)) for name, value in tags.items()]
+        self._send("tags", [(name, str(value)) for name, value in tags.items()])
 
     def flush(self) -> None:
         """Send what is buffered."""
+        metrics, self._metrics = self._metrics, []
+        self._send("metrics", metrics)
+
+    def _send(self, kind: str, said: Sequence[tuple[Any, ...]]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        with _door(self._uri, "log a batch"):
-            while self._metrics or self._params or self._tags:
-                metrics, self._metrics = self._metrics[:METRICS_BATCH], self._metrics[METRICS_BATCH:]
-                params, self._params = self._params[:BATCH], self._params[BATCH:]
-                tags, self._tags = self._tags[:BATCH], self._tags[BATCH:]
-                self._client.log_batch(
-                    self.id, [Metric(*one) for one in metrics], [Param(*one) for one in params], [RunTag(*one) for one in tags]
-                )
+        made: Any = {"metrics": Metric, "params": Param, "tags": RunTag}[kind]
+        with _door(self._uri, f"log {kind}"):
+            for start in range(0, len(said), BATCH[kind]):
+                batch: dict[str, Any] = {kind: [made(*one) for one in said[start : start + BATCH[kind]]]}
+                self._client.log_batch(self.id, **batch)
 
     def dataset(self, name: str, *, sha256: str, context: str, tags: Mapping[str, str] | None = None) -> None:
         """Record a dataset that the run read, by the hash of its content."""
@@ -121,18 +118,13 @@ class Run:
             self._client.log_inputs(self.id, [DatasetInput(dataset, [InputTag(key, value) for key, value in said.items()])])
 
     def artifact(self, name: str, content: Path | str) -> None:
-        """Store a text, a file or a folder's files as ``name`` (``folder/file``); storing it again replaces it."""
-        with tempfile.TemporaryDirectory(prefix="mlops-artifact-") as folder:
-            staged = Path(folder, name)
-            staged.parent.mkdir(parents=True, exist_ok=True)
+        """Store a text, or a folder's files, as ``name`` (``folder/file``); storing it again replaces it."""
+        with _door(self._uri, f"store artifact {name}"), tempfile.TemporaryDirectory(prefix="mlops-artifact-") as folder:
             if isinstance(content, str):
-                staged.write_text(content)
-            elif content.is_dir():
-                shutil.copytree(content, staged, copy_function=shutil.copyfile)  # without the read-only bits of a release
-            else:
-                shutil.copyfile(content, staged)
-            with _door(self._uri, f"store artifact {name}"):
-                self._client.log_artifacts(self.id, folder)
+                self._client.log_text(self.id, content, name)
+            else:  # without the read-only bits of a release
+                copied = shutil.copytree(content, Path(folder, "copied"), copy_function=shutil.copyfile)
+                self._client.log_artifacts(self.id, str(copied), name)
 
 
 class Tracking(dg.ConfigurableResource[Any]):
@@ -201,21 +193,16 @@ def _door(uri: str, what: str) -> Generator[None]:
         raise TrackingFailed(uri=uri, what=what, why=problem) from problem
 
 
-def _database(uri: str) -> Path | None:
-    """The file behind a SQLite URI; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:") else None
-
-
 @contextmanager
-def _exclusive(uri: str) -> Generator[None]:
-    """One process at a time for find-or-make and for migrations; a server keeps its own order."""
-    database = _database(uri)
-    if database is None:
-        yield
+def _exclusive(uri: str) -> Generator[Path | None]:
+    """One process at a time for find-or-make and for migrations: the file behind a SQLite URI. A server keeps its own order: None."""
+    if not uri.startswith("sqlite:"):
+        yield None
         return
+    database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=LOCK_WAIT_SECONDS):
-        yield
+        yield database
 
 
 @cache
@@ -224,21 +211,16 @@ def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     with _door(uri, "open its store"):
-        _migrate(uri)
+        with _exclusive(uri) as database:
+            if database is not None:
+                _migrate(uri, database)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _migrate(uri: str) -> None:
+def _migrate(uri: str, database: Path) -> None:
     """``mlflow db upgrade``, once per version of MLflow: processes that open a fresh store together crash one another."""
-    import logging
-
-    database = _database(uri)
-    if database is None:
-        return
-    with _exclusive(uri):
-        done, wanted = database.with_name(f"{database.name}.schema"), version("mlflow")
-        if database.exists() and done.exists() and done.read_text() == wanted:
-            return
+    done, wanted = database.with_name(f"{database.name}.schema"), version("mlflow")
+    if not database.exists() or not done.exists() or done.read_text() != wanted:
         from mlflow import db
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -179,7 +179,7 @@ def test_a_read_only_folder_is_stored_and_stored_again(tracking: Tracking, clien
     def store() -> Run:
         with tracking.run("k", experiment=experiment) as run:
             run.artifact("model", part.parent)
-            run.artifact("card.md", part)
+            run.artifact("card.md", "a card")
             run.artifact("plots/curve.svg", "<svg/>")
         return run
 
