@@ -3,7 +3,6 @@
 import argparse
 import sys
 import tempfile
-from datetime import timedelta
 from pathlib import Path
 
 from mlops_assets.new.example import orders
@@ -14,34 +13,28 @@ from resources.errors import PlatformError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the project is there, 1 with one clear sentence otherwise."""
-    options = _parser().parse_args(arguments)
+    said = vars(_parser().parse_args(arguments))
+    name, csv, chosen = said.pop("name"), said.pop("csv"), Chosen(**said)
     try:
-        print(_written(options))
+        check_name(name)
+        with tempfile.TemporaryDirectory() as folder:
+            if csv is None:
+                csv, chosen = Path(folder, "orders.csv"), Chosen(time="ordered_at", key=("order_id",), label="returned", entity="customer")
+                csv.write_text(orders(), encoding="utf-8")
+            seen = survey(csv, chosen)
+            files = write(Path.cwd() / name, seen)
     except PlatformError as error:
         print(error, file=sys.stderr)
         return 1
+    print(_told(name, seen, len(files)))
     return 0
 
 
-def _written(options: argparse.Namespace) -> str:
-    check_name(options.name)
-    with tempfile.TemporaryDirectory() as folder:
-        example = Path(folder, "orders.csv")
-        chosen = Chosen(**{name: getattr(options, name) for name in Chosen.__dataclass_fields__})
-        if options.csv is None:
-            example.write_text(orders(), encoding="utf-8")
-            chosen = Chosen(time="ordered_at", key=("order_id",), label="returned", entity="customer")
-        seen = survey(options.csv or example, chosen)
-        target = Path.cwd() / options.name
-        files = write(target, seen, delay=timedelta(hours=options.label_after))
-    return _told(options.name, seen, [str(file) for file in files])
-
-
-def _told(name: str, seen: Survey, files: list[str]) -> str:
+def _told(name: str, seen: Survey, files: int) -> str:
     known = seen.known.header if seen.known else "known_at, which is assumed: say when it is really known"
     key = ", ".join(one.header for one in seen.key)
     return (
-        f"{name}/: {len(files)} files. Read off {seen.path.name}: time {seen.time.header}, key {key}, "
+        f"{name}/: {files} files. Read off {seen.path.name}: time {seen.time.header}, key {key}, "
         f"entity {seen.entity.header}, label {seen.label.header}{f' is {seen.yes}' if seen.yes else ''}, known from {known}; "
         f"months {seen.months[0]} to {seen.months[-1]}.\n"
         f"cd {name}, read README.md, then look at each line of the contract: what comes later than {seen.time.header} must say so."
@@ -57,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--label", help="column to predict")
     parser.add_argument("--positive", metavar="WORD", help="of a label in words: the one to predict")
     parser.add_argument("--entity", help="column that says whose row it is: past outcomes are averaged for each")
-    parser.add_argument("--known", help="column with the instant from which the label is known")
-    parser.add_argument("--later", action="append", default=[], help="column that is known only with the label; may be given several times")
-    parser.add_argument("--label-after", type=float, default=24, metavar="HOURS", help="without --known: hours until it is (%(default)s)")
+    parser.add_argument("--known", help="column with the instant from which the label is known; without it, a day after the row")
     parser.add_argument("--timezone", default="UTC", help="of clock times without an offset, and of months (%(default)s)")
     return parser
 

@@ -5,171 +5,126 @@ import json
 import keyword
 import re
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from importlib import resources as files
+import textwrap
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from mlops_assets.new.errors import FolderExists, NotAName
-from mlops_assets.new.survey import FEW, Field, Survey, identifier
+from mlops_assets.new.errors import NotWritten
+from mlops_assets.new.survey import FEW, Survey, identifier
 
 GREEDY: Final = {"attr", "data", "docs", "feature", "features", "model", "models", "seq", "src", "test", "tests", "utils"}
 """Names that some library, or the project itself, imports or that soon mean two things."""
 
-LAYOUT: Final = {
-    "README.md": "README.md", "pyproject.toml": "pyproject.toml", "workspace.yaml": "workspace.yaml", ".gitignore": "gitignore",
-    "tests/test_${package}.py": "test.py", "${package}/definitions.py": "definitions.py", "${package}/catalogue.py": "catalogue.py",
-    "${package}/contracts/${table}.py": "contract.py", "${package}/sources/${table}.py": "source.py",
-    "${package}/features/${entity}.py": "features.py", "${package}/models/${model}/spec.py": "spec.py",
-    "${package}/models/${model}/train.py": "train.py", "${package}/models/${model}/score.py": "score.py",
-    "${package}/models/${model}/card.md": "card.md",
-}  # fmt: skip
-PACKAGES: Final = ("", "contracts", "sources", "features", "models", "models/${model}")
-WIDTH: Final = 120
+TEMPLATES: Final = Path(__file__).parent / "templates"
+"""The project's tree. What is called package, table, entity or model gets the name of the project's own."""
+
+PLACES: Final = re.compile(r"\b(package|table|entity|model)\b")
+quoted = partial(json.dumps, ensure_ascii=False)
 
 
 def check_name(name: str) -> None:
     """Refuse a name that is no package's, or that is somebody else's.
 
     Raises:
-        NotAName: with the reason.
+        NotWritten: with the reason.
     """
+    do = "Take small letters, digits and underscores, for example acme_ml."
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise NotAName(name, "it is not a package name in small letters")
-    if name in sys.stdlib_module_names:
-        raise NotAName(name, "Python's standard library has a module of that name")
-    if name in GREEDY:
-        raise NotAName(name, "other code imports a module of that name")
-    spec = importlib.util.find_spec(name)
-    if spec is not None and (
-        spec.origin is not None or Path.cwd() not in {Path(one).parent for one in spec.submodule_search_locations or ()}
-    ):
-        raise NotAName(name, "an installed package has that name, and one would hide the other")
+        raise NotWritten(f"{name!r} is not the name of a package in small letters", do)
+    if Path(name).exists():
+        raise NotWritten(f"{Path(name).absolute()} exists and is left as it is", "Take another name, or remove it first.")
+    if name in GREEDY or importlib.util.find_spec(name) is not None:
+        raise NotWritten(f"{name!r} is a name that other code imports, and one would hide the other", do)
 
 
-def write(folder: Path, seen: Survey, *, delay: timedelta) -> list[Path]:
+def write(folder: Path, seen: Survey) -> list[Path]:
     """Write the project into a new folder, whole or not at all; its files, relative to it.
 
     Raises:
-        FolderExists: nothing is ever overwritten.
+        NotWritten: there is no room or no permission.
     """
-    if folder.exists():
-        raise FolderExists(folder)
-    words = _words(folder.name, seen, delay)
-    draft = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    templates = files.files("mlops_assets.new") / "templates"
-    for target, template in LAYOUT.items():
-        _put(draft / Template(target).substitute(words), Template((templates / f"{template}.txt").read_text("utf-8")).substitute(words))
-    for package in PACKAGES:
-        _put(draft / folder.name / Template(package).substitute(words) / "__init__.py", "")
-    (draft / "data").mkdir()
-    shutil.copyfile(seen.path, draft / "data" / words["file"])
-    draft.rename(folder)
+    words, draft = _words(folder.name, seen), folder.with_name(f".{folder.name}.new")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        for template in TEMPLATES.rglob("*.txt"):
+            place = str(template.relative_to(TEMPLATES).with_suffix(""))
+            target = draft / PLACES.sub(lambda found: words[found[0]], place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(Template(template.read_text("utf-8")).substitute(words), encoding="utf-8")
+        package = draft / folder.name
+        for inside in (package, *(path for path in package.rglob("*") if path.is_dir())):
+            (inside / "__init__.py").touch()
+        (draft / "data").mkdir()
+        shutil.copyfile(seen.path, draft / "data" / words["file"])
+        draft.rename(folder)
+    except OSError as error:
+        raise NotWritten(f"{folder} cannot be written ({error.strerror})", "Make room or give permission there.") from error
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-def _put(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def _words(package: str, seen: Survey, delay: timedelta) -> dict[str, str]:
+def _words(package: str, seen: Survey) -> dict[str, str]:
     """What the templates leave open."""
     table, model, time = identifier(seen.path.stem), seen.label.name, seen.time.name
     contract = "".join(part.capitalize() for part in table.split("_"))
     known = seen.known.name if seen.known else "known_at"
-    classes = seen.threshold is not None
     column = f"{contract}.{model}"
-    meaning = f"{seen.label.header} is {seen.yes or f'at least {seen.threshold}'}"
-    return {
-        "package": package, "table": table, "model": model, "contract": contract, "file": seen.path.name, "entity": seen.entity.name,
-        "time": time, "time_header": seen.time.header, "label": model, "known": known, "timezone": seen.timezone,
+    meaning = _said(f"{seen.label.header} is {seen.yes or f'at least {seen.threshold}'}")
+    given = {
+        "package": package, "table": table, "model": model, "contract": contract, "file": f"{table}.csv", "entity": seen.entity.name,
+        "time": time, "time_header": quoted(seen.time.header), "label": model, "known": known, "timezone": seen.timezone,
         "first": seen.months[0], "last": seen.months[-1], "at_least": str(max(1, min(3, len(seen.months) - 1))),
-        "keys": ", ".join(f'"{one.name}"' for one in seen.key) + ("," if len(seen.key) == 1 else ""),
-        "request": ", ".join(f"{contract}.{one.name}" for one in seen.key) + ("," if len(seen.key) == 1 else ""),
-        "columns": "\n".join(_columns(seen, known, delay)), "derived": "".join(_derived(seen, time, delay)),
-        "formats": ", ".join(_pairs({one.name: one.form for one in seen.fields.values() if one.form})),
-        "headers": _named({one.name: one.header for one in seen.fields.values() if one.name != one.header}),
-        "features": _features(seen, contract),
-        "imports": "at_least, before, months" if classes else "before, months, value",
-        "label_spec": f'at_least({column}, {seen.threshold:g}),\n    positive="{_said(meaning)}"' if classes else f"value({column})",
-        "floor": '"auc": 0.5' if classes else '"r2": 0.0', "objective": "binary" if classes else "regression",
-        "question": f"What will {_said(seen.label.header)} be?",
-        "answer": f"The probability that {_said(meaning)}." if classes else f"The {_said(seen.label.header)} of each example.",
+        "keys": "".join(f'"{one.name}",' for one in seen.key), "request": "".join(f"{contract}.{one.name}," for one in seen.key),
+        "columns": "\n".join(_columns(seen, known)), "derived": "".join(_derived(seen)), "features": _features(seen, contract),
+        "formats": ", ".join(f'"{one.name}": "{one.form}"' for one in seen.fields.values() if one.form),
+        "headers": "".join(f'\n    "{one.name}": {quoted(one.header)},' for one in seen.fields.values() if one.name != one.header),
+    }  # fmt: skip
+    if seen.threshold is None:
+        return given | {
+            "imports": "before, months, value", "label_spec": f"value({column})", "floor": '"r2": 0.0', "objective": "regression",
+            "answer": f"The {_said(seen.label.header)} of each example.",
+        }  # fmt: skip
+    return given | {
+        "imports": "at_least, before, months", "label_spec": f'at_least({column}, {seen.threshold:g}),\n    positive="{meaning}"',
+        "floor": '"auc": 0.5', "objective": "binary", "answer": f"The probability that {meaning}.",
     }  # fmt: skip
 
 
-def _columns(seen: Survey, known: str, delay: timedelta) -> list[str]:
+def _columns(seen: Survey, known: str) -> Iterator[str]:
     """The contract's lines: what is known with the row first, the outcome last."""
-    later = {seen.label.name, known}
-    lines = [_column(one, _available(one, seen, known)) for one in seen.fields.values() if one.name not in later]
+    for one in seen.fields.values():
+        if one not in {seen.label, seen.known}:
+            available = f' = column(available="{one.name}")' if one.kind == "UTC" and one.nullable else ""
+            yield f"    {one.name}: {one.kind}{' | None' if one.nullable else ''}{available}"
     absent = ', absent_when="never_known"' if seen.label.nullable else ""
-    lines.append(f'    {seen.label.name}: float | None = column(available="{known}"{absent})')
+    yield f'    {seen.label.name}: float | None = column(available="{known}"{absent})'
     if seen.known is None:
-        after = f"{delay.total_seconds() / 3600:g} hours after {seen.time.name}"
-        lines.append(f'    known_at: UTC = column(available="known_at", doc="Assumed: {after}.")')
+        yield f'    known_at: UTC = column(available="known_at", doc="Assumed: a day after {seen.time.name}.")'
     else:
-        lines.append(f'    {known}: UTC{" | None" if seen.known.nullable else ""} = column(available="{known}")')
+        yield f'    {known}: UTC{" | None" if seen.known.nullable else ""} = column(available="{known}")'
     if seen.label.nullable:
-        lines.append(f'    never_known: bool = column(available="{known}", doc="No outcome was written down.")')
-    return lines
+        yield f'    never_known: bool = column(available="{known}", doc="No outcome was written down.")'
 
 
-def _column(one: Field, available: str) -> str:
-    said = ["ge=0"] if one.counts else []
-    said += [f'available="{available}"'] if available else []
-    more = f" = column({', '.join(said)})" if said else ""
-    return f"    {one.name}: {one.kind}{' | None' if one.nullable else ''}{more}"
-
-
-def _available(one: Field, seen: Survey, known: str) -> str:
-    """What says from when a value is known, where that is not the row's own instant."""
-    if one in seen.later:
-        return known
-    return one.name if one.kind == "UTC" and one.nullable else ""
-
-
-def _derived(seen: Survey, time: str, delay: timedelta) -> list[str]:
-    lines: list[str] = []
+def _derived(seen: Survey) -> Iterator[str]:
+    """The source's lines that make what the file does not hold."""
+    label = f"raw[{quoted(seen.label.header)}]"
     if seen.known is None:
-        lines.append(f'        known_at=pl.col("{time}") + pl.duration(seconds={int(delay.total_seconds())}),\n')
-    label = seen.label.name
+        yield f'        known_at=pl.col("{seen.time.name}") + pl.duration(days=1),\n'
     if seen.yes is not None:
-        words = f"raw[{json.dumps(seen.label.header)}].str.strip_chars() == {json.dumps(seen.yes, ensure_ascii=False)}"
-        lines.append(f"        {label}=({words}).cast(pl.Float64),\n")
+        yield f"        {seen.label.name}=({label}.str.strip_chars() == {quoted(seen.yes)}).cast(pl.Float64),\n"
     if seen.label.nullable:
-        lines.append(f"        never_known=raw[{json.dumps(seen.label.header)}].is_null(),\n")
-    return lines
+        yield f"        never_known={label}.is_null(),\n"
 
 
 def _features(seen: Survey, contract: str) -> str:
     """The row's own columns that a tree can use: numbers, truths, and texts with few values."""
-    out = {seen.label, seen.known, *seen.later, *(one for one in seen.key if one.distinct > FEW)}
+    out = {seen.label, seen.known, *(one for one in seen.key if one.distinct > FEW)}
     own = [one.name for one in seen.fields.values() if one not in out and one.kind != "UTC" and (one.kind != "str" or one.distinct <= FEW)]
-    return _wrapped([f"{contract}.{name}" for name in (*own, "weekday", "hour")], indent=8)
-
-
-def _wrapped(words: Sequence[str], *, indent: int) -> str:
-    lines: list[str] = []
-    line = ""
-    for word in words:
-        if len(line) + len(word) > WIDTH:
-            lines.append(line)
-            line = ""
-        line += f"{' ' if line else ' ' * indent}{word},"
-    return "\n".join([*lines, line])
-
-
-def _pairs(pairs: Mapping[str, str]) -> list[str]:
-    return [f"{json.dumps(name)}: {json.dumps(text, ensure_ascii=False)}" for name, text in pairs.items()]
-
-
-def _named(pairs: Mapping[str, str]) -> str:
-    return f"\n{_wrapped(_pairs(pairs), indent=4)}\n" if pairs else ""
+    words = " ".join(f"{contract}.{name}," for name in (*own, "weekday", "hour"))
+    return textwrap.fill(words, width=130, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False)
 
 
 def _said(text: str) -> str:
