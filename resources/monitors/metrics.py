@@ -49,7 +49,6 @@ RANGE: Final[Mapping[str, Bounds]] = {
     "r2": (-np.inf, 1), "bias": (-np.inf, np.inf),
 }  # fmt: skip
 _EPSILON: Final = float(np.finfo(np.float64).eps)
-_CHUNK: Final = 2_000_000
 
 
 class UnusableScores(PlatformError):
@@ -237,20 +236,13 @@ def _per_day(data: Scored, terms: Mapping[str, Floats]) -> dict[str, Floats]:
 
 def _wins(data: Scored) -> Floats:
     """How often a positive of day i scores above a negative of day j (a tie counts half), for all pairs of days."""
-    levels, rank = np.unique(data.prediction, return_inverse=True)
-    wins, seen = np.zeros((data.days, data.days)), np.zeros(data.days)
-    step = max(1, _CHUNK // max(1, data.days))
-    for start in range(0, len(levels), step):
-        size = min(step, len(levels) - start)
-        here = (rank >= start) & (rank < start + size)
-        place = (rank[here] - start) * data.days + data.day[here]
-        positive, negative = (
-            np.bincount(place[data.label[here] == kind], minlength=size * data.days).reshape(size, data.days).astype(np.float64)
-            for kind in (1, 0)
-        )
-        below = seen + np.cumsum(negative, axis=0) - negative / 2
-        wins += positive.T @ below
-        seen = seen + negative.sum(axis=0)
+    order = np.argsort(data.prediction)
+    positive, day, prediction = data.label[order] == 1, data.day[order], data.prediction[order]
+    wins = np.zeros((data.days, data.days))
+    for other in range(data.days):
+        beaten = prediction[~positive & (day == other)]
+        times = sum(np.searchsorted(beaten, prediction[positive], side=side) for side in ("left", "right")) / 2
+        wins[:, other] = np.bincount(day[positive], weights=times, minlength=data.days)
     return wins
 
 

@@ -82,11 +82,13 @@ def test_auc_of_a_replicate_is_that_of_the_days_drawn() -> None:
     assert found == pytest.approx(sklearn_metrics.roc_auc_score(label[drawn], prediction[drawn]), abs=1e-12)
 
 
-def test_auc_is_the_same_when_the_scores_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = classified(2000, 5)
-    whole = evaluate(task="classification", frame=frame, slices=["origin"], seed=1)
-    monkeypatch.setattr(metrics, "_CHUNK", 35)
-    assert evaluate(task="classification", frame=frame, slices=["origin"], seed=1).equals(whole)
+def test_each_pair_of_days_counts_its_wins_and_a_tie_by_half() -> None:
+    data = metrics.scored(classified(120, 4), task="classification")
+    wins = metrics.evidence(data, task="classification").wins
+    assert wins is not None
+    won, lost = ([data.prediction[(data.day == day) & (data.label == kind)] for day in range(4)] for kind in (1, 0))
+    expected = [[float(((mine[:, None] > other) + 0.5 * (mine[:, None] == other)).sum()) for other in lost] for mine in won]
+    assert wins.tolist() == expected
 
 
 def test_calibration_error_is_zero_for_a_calibrated_model_and_the_gap_for_a_shifted_one() -> None:

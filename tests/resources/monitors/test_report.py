@@ -1,7 +1,9 @@
 """The Evidently page is a named sample that traps of the data cannot kill; files are replaced as a whole."""
 
+import importlib
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,6 +45,20 @@ def test_the_page_is_complete_and_says_that_it_is_a_sample(tmp_path: Path, task:
     assert all(f'"{name}"' in page or f">{name}<" in page or name in page for name in COLUMNS[1:])
     assert 'src="http' not in page
     assert [entry.name for entry in path.parent.iterdir()] == ["2013-07.html"]
+
+
+def test_no_plot_is_drawn_that_the_page_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+
+    def once_more(*said: object) -> None:
+        drawn.append(said)
+
+    statistics: Any = importlib.import_module("evidently.metrics.column_statistics")
+    monkeypatch.setattr(statistics.ValueDriftCalculation, "calculate", once_more)
+    path, columns = tmp_path / "page.html", ["delay", "carrier"]
+    write_report(path, reference=flights(), current=flights(seed=1), columns=columns, title="t", task="regression", seed=7)
+    assert drawn == []
+    assert path.read_text().count("DATA DISTRIBUTION") == 2
 
 
 def test_without_predictions_the_page_shows_inputs_only(tmp_path: Path) -> None:
