@@ -243,15 +243,13 @@ def _open(client: "MlflowClient", experiment_id: str, key: str, content: str, ta
     """Find the run of this key and content and set it running, or make it; attempts at other content that never ended are closed."""
     said = {**tags, KEY_TAG: key, CONTENT_TAG: content}
     runs = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'", order_by=["attributes.start_time ASC"])
-    same = [run for run in runs if run.data.tags.get(CONTENT_TAG) == content]
+    found = next((run for run in runs if run.data.tags.get(CONTENT_TAG) == content), None)
     for run in runs:
-        if run not in same and run.info.status == "RUNNING":
+        if run.data.tags.get(CONTENT_TAG) != content and run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
-    if not same:
+    if found is None:
         return client.create_run(experiment_id, tags=said, run_name=key)
-    found = same[0]
     client.update_run(found.info.run_id, status="RUNNING")
     for name, value in said.items():
-        if found.data.tags.get(name) != value:
-            client.set_tag(found.info.run_id, name, value)
+        client.set_tag(found.info.run_id, name, value)
     return found

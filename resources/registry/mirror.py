@@ -23,8 +23,6 @@ ALIASES: Final[Mapping[str, str]] = {"candidate": "candidate", "staging": "appro
 _SET_TAG: Final = "mlops.alias."
 """Tag of the registered model: the version that the mirror last gave an alias to. An alias elsewhere was moved by hand."""
 
-MOST_VERSIONS: Final = 100_000
-
 
 def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
     """Make MLflow say what the ledger says of a model; what was changed by hand and put right, a sentence each."""
@@ -55,7 +53,7 @@ def _versions(
     client: "MlflowClient", model: str, registered: Sequence[Entry], now: Mapping[str, str], *, seen_before: bool
 ) -> tuple[dict[str, str], list[str]]:
     """MLflow's version number of each release, by content hash, in the ledger's order; versions that are missing are made."""
-    listed: list[Any] = client.search_model_versions(f"name = '{model}'", max_results=MOST_VERSIONS)
+    listed: list[Any] = client.search_model_versions(f"name = '{model}'")
     found = {version.tags.get(HASH_TAG): version for version in sorted(listed, key=lambda one: -int(one.version))}  # of twins, the older
     newest = max((int(version.version) for version in listed), default=0)
     numbers: dict[str, str] = {}

@@ -107,8 +107,11 @@ class Releases:
             raise UnsafePart(model=model, part="", why="a release needs a model's name and at least one part")
         files |= {SIGNATURE: canonical(signature), RECORD: canonical({"provenance": {}, **record})}
         named, manifest = _manifest(model, files)
+        path = self.path(model, named)
         try:
-            self._store(self.path(model, named), files | {MANIFEST: manifest})
+            if not path.exists():
+                _store(path, self.root / UNFINISHED, files | {MANIFEST: manifest})
+            self.verify(model, named)
         except OSError as problem:
             raise ReleaseNotWritten(model=model, root=self.root, problem=problem) from problem
         return named
@@ -116,13 +119,9 @@ class Releases:
     def load(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> Release:
         """Check every byte, then read. With the ledger's ``manifest_hash`` a changed provenance is found as well."""
         files = self._verified(model, content_hash, manifest_hash)
-        return Release(
-            model=model,
-            content_hash=content_hash,
-            parts={name.split(".")[0]: _decoded(name, files[name]) for name in _parts(files)},
-            record=json.loads(files[RECORD]),
-            signature=json.loads(files[SIGNATURE]),
-        )
+        parts = {name.split(".")[0]: _decoded(name, files[name]) for name in _parts(files)}
+        record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
+        return Release(model=model, content_hash=content_hash, parts=parts, record=record, signature=signature)
 
     def of(self, entry: Entry) -> Release:
         """The release that a ledger's entry is about, every byte checked against the ledger first."""
@@ -150,22 +149,29 @@ class Releases:
             raise ReleaseChanged(path=path, file=MANIFEST, what="was changed" if MANIFEST in files else "was removed")
         return files
 
-    def _store(self, path: Path, files: Mapping[str, bytes]) -> None:
-        """Write beside, then rename: the release is there whole or not at all. Whoever comes second checks and keeps the first."""
-        if not path.exists():
-            unfinished = self.root / UNFINISHED
-            _sweep(unfinished)
-            draft = unfinished / f"{path.name}.{uuid.uuid4().hex}"
-            try:
-                _write(draft, files)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                draft.rename(path)
-                _sync(path.parent)
-            except OSError as problem:
-                shutil.rmtree(draft, ignore_errors=True)
-                if problem.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-                    raise
-        self.verify(path.parent.name, path.name)
+
+def _store(path: Path, drafts: Path, files: Mapping[str, bytes]) -> None:
+    """Write beside, then rename: the release is there whole or not at all. Whoever comes second keeps the first."""
+    for left in drafts.glob("*"):  # by writers that were killed
+        if left.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    draft = drafts / f"{path.name}.{uuid.uuid4().hex}"
+    try:
+        draft.mkdir(parents=True)
+        for name, content in files.items():
+            with (draft / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            (draft / name).chmod(0o444)
+        _sync(draft)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.rename(path)
+        _sync(path.parent)
+    except OSError as problem:
+        shutil.rmtree(draft, ignore_errors=True)
+        if problem.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+            raise
 
 
 def _parts(files: Mapping[str, bytes]) -> list[str]:
@@ -212,31 +218,12 @@ def _no_link(file: str, flags: int) -> int:
     return os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.mkdir(parents=True)
-    for name, content in files.items():
-        with (folder / name).open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        (folder / name).chmod(0o444)
-    _sync(folder)
-
-
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sweep(unfinished: Path) -> None:
-    """Remove drafts of writers that were killed."""
-    if unfinished.is_dir():
-        for draft in unfinished.iterdir():
-            if draft.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
-                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _encoded(model: str, name: str, value: Any) -> tuple[str, bytes]:

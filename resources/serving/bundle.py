@@ -4,6 +4,7 @@ Gathers files into a build context, of which ``launch`` makes the Bento. Its ver
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,10 +81,7 @@ def _modules(entry: str, package: str) -> dict[str, bytes]:
     names = {".".join(module.split(".")[:depth]) for module in closure(entry, inside=package) for depth in range(1, module.count(".") + 2)}
     found: dict[str, bytes] = {}
     for name in names:
-        try:
+        with suppress(CodeNotFound):  # a package without __init__.py
             path = source(name)
-        except CodeNotFound:  # a package without __init__.py
-            continue
-        stem = name.replace(".", "/")
-        found[f"{stem}/__init__.py" if path.name == "__init__.py" else f"{stem}.py"] = path.read_bytes()
+            found[name.replace(".", "/") + ("/__init__.py" if path.name == "__init__.py" else ".py")] = path.read_bytes()
     return found

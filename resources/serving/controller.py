@@ -133,9 +133,7 @@ class Serving(dg.ConfigurableResource[Any]):
         """Wait until the next service has looked at every model, then make it the one that answers; the old one drains by itself."""
         deadline = time.monotonic() + timeout
         while True:
-            found = Endpoint.read(self._home / NEXT) or self.current()
-            if found is None:
-                raise NoService(home=self._home)
+            found = Endpoint.read(self._home / NEXT) or self._answering()
             if not found.alive:
                 self._give_up(found)
                 raise ServiceFailed(project=found.project, what="ended while it started", log=found.log)

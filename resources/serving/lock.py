@@ -27,12 +27,9 @@ def differing(requirements: str) -> list[str]:
 
     lines = (line.partition(" --hash")[0].strip() for line in requirements.replace("\\\n", " ").splitlines())
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    found: list[str] = []
-    for pin in pins:
-        wanted, installed = str(pin.specifier).removeprefix("=="), _installed(pin.name)
-        if installed != wanted and (pin.marker is None or pin.marker.evaluate()):
-            found.append(f"{pin.name} is {installed}, the lock wants {wanted}")
-    return found
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    wanted = {pin.name: str(pin.specifier).removeprefix("==") for pin in here}
+    return [f"{name} is {found}, the lock wants {pin}" for name, pin in wanted.items() if (found := _installed(name)) != pin]
 
 
 def _installed(name: str) -> str:
