@@ -111,7 +111,8 @@ def _run(catalogue: Catalogue, options: argparse.Namespace, home: Path) -> None:
             print(f"The replay up to {months[-1]} is complete in {home}; this is its result.\n")
             print(summary.story(instance, catalogue, resources, months, home=home))
             return
-    progress = Progress(out=sys.stdout, months=len(months))
+    terminal = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")  # while a step runs, stdout is its log
+    progress = Progress(out=terminal, months=len(months))
     progress.say(f"{catalogue.project} {months[0]} to {months[-1]} · {', '.join(spec.name for spec in catalogue.models)} · home {home}")
     with opened(folder, module=options.definitions, made=progress.made) as daemon:
         try:

@@ -6,17 +6,20 @@ Pinned by tests/upstream: a Dagster upgrade that moves one of these names turns 
 
 import contextlib
 import logging
+import unittest.mock
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TextIO, cast
 
 import dagster as dg
+from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.storage import local_compute_log_manager
 from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -162,6 +165,11 @@ def _drain(ticks: Iterator[object]) -> None:
             raise PlatformError(f"A sensor failed: {error}")
 
 
+def _kept_in_file(stream: TextIO, path: str) -> contextlib.AbstractContextManager[None]:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return redirect_to_file(stream, path)
+
+
 @contextlib.contextmanager
 def opened(home: Path, *, module: str, made: Made | None = None) -> Generator[Daemon]:
     """A daemon on the instance in ``home`` for the code location ``module``; ``made`` hears of each asset as it is materialized.
@@ -174,6 +182,8 @@ def opened(home: Path, *, module: str, made: Made | None = None) -> Generator[Da
     target = InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable, location_name=module.rpartition(".")[0] or module)])
     with (
         kept_open(),
+        # Dagster shows what a step writes by two processes a stream; here it goes to the run's log alone, which the UI shows
+        unittest.mock.patch.object(local_compute_log_manager, "mirror_stream_to_file", _kept_in_file),
         dg.DagsterInstance.from_ref(ref) as instance,
         create_test_daemon_workspace_context(target, instance) as workspace,
     ):

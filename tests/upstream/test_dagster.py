@@ -31,6 +31,7 @@ def once(context):
 
 @dg.asset
 def one():
+    print("said by one")
     return 1
 
 defs = dg.Definitions(assets=[one], sensors=[once], executor=dg.in_process_executor)
@@ -74,8 +75,8 @@ def test_sqlite_storages_make_engines_by_a_name_of_their_module(storage: object)
     assert callable(vars(storage)["create_engine"])
 
 
-def test_a_round_of_the_replay_starts_a_sensor_s_run_once_and_is_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_round_of_the_replay_starts_a_sensor_s_run_once_and_leaves_what_it_says_to_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "upstream_probe.py").write_text(PROJECT)
     monkeypatch.chdir(tmp_path)
@@ -86,4 +87,6 @@ def test_a_round_of_the_replay_starts_a_sensor_s_run_once_and_is_silent(
         assert daemon.last_tick() == datetime(2013, 4, 1, 0, 2, tzinfo=UTC)
     assert started == [1, 0, 0]
     assert [one.asset_key for one in made] == [dg.AssetKey("one")]
+    assert [file.read_text() for file in tmp_path.rglob("compute_logs/*.out")] == ["said by one\n"]
+    assert "said by one" not in capfd.readouterr().out
     assert not [record for record in caplog.records if record.levelno < logging.ERROR and record.name.startswith("dagster.daemon")]
