@@ -13,10 +13,9 @@ of the rule finds 15 % of a day's carriers renamed on 8 of 8 days instead of 6, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +37,8 @@ BEYOND: Final = 1.5
 """How many times the largest distance of the history is an alarm by itself; needs 28 of them and a distance of .1."""
 MIN_BEYOND: Final = 28
 LEAST_BEYOND: Final = 0.1
-LEAST: Final[Mapping[str, float]] = {"effect": 0.05, "null_effect": 0.005}
+LEAST: Final = (0.05, 0.005)
+"""The least distance that matters: of values, of the share of nulls."""
 NAMED: Final = 5
 """Columns that the sentence names."""
 _LOG_FLOOR: Final = 0.003
@@ -78,25 +78,24 @@ class Drift:
 
 def drift(profiles: pl.DataFrame, *, reference: Reference, since: date) -> pl.DataFrame:
     """The ``daily_profile`` of days with their verdicts, in the form MONITOR, from ``since`` on; what comes before is history."""
-    columns = list(reference.columns.values())
-    start: date = profiles["day"].min()  # pyright: ignore[reportAssignmentType]  # the day column is a Date and not empty
-    at = (profiles["day"] - start).dt.total_days().to_numpy()
-    which = profiles["column"].replace_strict(list(reference.columns), range(len(columns)), return_dtype=pl.Int64).to_numpy()
-    shape = int(at.max()) + 1, len(columns)
+    columns = [reference.columns[name] for name in profiles["column"].unique(maintain_order=True)]
+    days = profiles["day"].gather_every(len(columns))
+    at = (days - days[0]).dt.total_days().to_numpy()
+    shape = int(at[-1]) + 1, len(columns)
     rows, nulls, counts = np.zeros(shape), np.zeros(shape), np.zeros((*shape, max(len(one.counts) for one in columns)))
-    rows[at, which], nulls[at, which] = profiles["rows"].to_numpy(), profiles["nulls"].to_numpy()
+    rows[at], nulls[at] = (profiles[name].to_numpy().reshape(-1, len(columns)) for name in ("rows", "nulls"))
     training = np.zeros(counts.shape[1:])
     for place, one in enumerate(columns):
-        training[place, : len(one.counts)] = one.counts
-        mine = which == place
-        counts[at[mine], place, : len(one.counts)] = profiles.filter(pl.Series(mine))["counts"].list.to_array(len(one.counts)).to_numpy()
+        bins = slice(len(one.counts))
+        training[place, bins] = one.counts
+        counts[at, place, bins] = profiles["counts"].gather_every(len(columns), place).list.to_array(len(one.counts)).to_numpy()
     grid = _Grid(rows=rows, nulls=nulls, counts=counts, numeric=np.array([one.numeric for one in columns]))
-    numbers, verdict = _judge(grid, training)
+    found = {name: pl.Series(values[at].ravel()) for name, values in _judge(grid, training).items()}
     return (
-        profiles.with_columns(pl.Series(name, values[at, which]).fill_nan(None) for name, values in numbers.items())
-        .with_columns(pl.Series("verdict", verdict[at, which]), evidence=pl.lit(None, dtype=pl.Float64))
+        profiles.with_columns(evidence=pl.lit(None), **found)
         .filter(pl.col("day") >= since)
         .select(pl.col(name).cast(dtype) for name, dtype in MONITOR.items())
+        .fill_nan(None)
     )
 
 
@@ -130,54 +129,53 @@ class _Grid:
     numeric: Bools
 
 
-def _judge(grid: _Grid, training: Floats) -> tuple[Mapping[str, Floats], npt.NDArray[np.object_]]:
-    shape = grid.rows.shape
-    numbers = {name: np.full(shape, np.nan) for name in ("effect", "z", "null_effect", "null_z", "from_training")}
+def _judge(grid: _Grid, training: Floats) -> dict[str, npt.NDArray[Any]]:
+    """What MONITOR says beyond the profile; distances of values and of nulls stand side by side, as twice as many columns."""
+    days, columns = grid.rows.shape
     usable = grid.rows >= MIN_ROWS
-    verdict = np.full(shape, "not enough history", dtype=object)
-    for day in range(shape[0]):
-        numbers["from_training"][day] = np.where(usable[day], _effect(grid.counts[day], training, grid.numeric), np.nan)
-        numbers["effect"][day], numbers["null_effect"][day] = _against_weekdays(grid, day, usable)
-        known, alarm = np.zeros(shape[1], dtype=bool), np.zeros(shape[1], dtype=bool)
-        for effect, z in (("effect", "z"), ("null_effect", "null_z")):
-            history = numbers[effect][max(0, day - HISTORY) : day]
-            enough = ((~np.isnan(history)).sum(axis=0) >= MIN_HISTORY) & ~np.isnan(numbers[effect][day])
-            numbers[z][day, enough] = robust_z(numbers[effect][day, enough], history[:, enough])
-            known |= enough
-            alarm |= (np.nan_to_num(numbers[z][day]) > ALARM) & (np.nan_to_num(numbers[effect][day]) >= LEAST[effect])
-            alarm |= _beyond(numbers[effect][day], history)
+    from_training = np.where(usable, _effect(grid.counts, training, grid.numeric), np.nan)
+    distance, z = np.full((2, days, 2 * columns), np.nan)
+    least = np.repeat(LEAST, columns)
+    verdict = np.full((days, columns), "not enough history", dtype=object)
+    for day in range(days):
+        now, history = _against_weekdays(grid, day, usable), distance[max(0, day - HISTORY) : day]
+        known = ((~np.isnan(history)).sum(axis=0) >= MIN_HISTORY) & ~np.isnan(now)
+        distance[day] = now
+        z[day, known] = robust_z(now[known], history[:, known])
+        alarm = ((z[day] > ALARM) & (now >= least)) | _beyond(now, history)
+        known, alarm = (either.reshape(2, columns).any(axis=0) for either in (known, alarm))
         verdict[day, known] = "ok"
         verdict[day, alarm] = "drift"
         usable[day] &= ~alarm
-    return numbers, verdict
+    effect, null_effect = np.split(distance, 2, axis=1)
+    of_effect, of_nulls = np.split(z, 2, axis=1)
+    numbers = {"effect": effect, "z": of_effect, "null_effect": null_effect, "null_z": of_nulls, "from_training": from_training}
+    return {**numbers, "verdict": verdict}
 
 
 def _beyond(now: Floats, history: Floats) -> Bools:
-    seen = ~np.isnan(history)
-    largest = np.where(seen, history, 0.0).max(axis=0, initial=0.0)
-    return (seen.sum(axis=0) >= MIN_BEYOND) & (np.nan_to_num(now) >= np.maximum(LEAST_BEYOND, BEYOND * largest))
+    largest = np.nan_to_num(history).max(axis=0, initial=0.0)
+    return ((~np.isnan(history)).sum(axis=0) >= MIN_BEYOND) & (now >= np.maximum(LEAST_BEYOND, BEYOND * largest))
 
 
-def _against_weekdays(grid: _Grid, day: int, usable: Bools) -> tuple[Floats, Floats]:
+def _against_weekdays(grid: _Grid, day: int, usable: Bools) -> Floats:
+    """Distances of a day from the usable same weekdays before: of values, then of the share of nulls; NaN where these are too few."""
     past = [day - lag for lag in LAGS if day >= lag]
     kept = usable[past]
     ready = usable[day] & (kept.sum(axis=0) >= MIN_SAME_WEEKDAYS)
-    before: Floats = (grid.counts[past] * kept[:, :, None]).sum(axis=0)
-    effect: Floats = np.where(ready, _effect(grid.counts[day], before, grid.numeric), np.nan)
-    rows: Floats = (grid.rows[past] * kept).sum(axis=0)
-    nulls: Floats = (grid.nulls[past] * kept).sum(axis=0)
-    change: Floats = np.abs(grid.nulls[day] / np.maximum(grid.rows[day], 1) - nulls / np.maximum(rows, 1))
-    return effect, np.where(ready, change, np.nan).astype(np.float64)
+    effect = _effect(grid.counts[day], (grid.counts[past] * kept[:, :, None]).sum(axis=0), grid.numeric)
+    rows, nulls = ((values[past] * kept).sum(axis=0) for values in (grid.rows, grid.nulls))
+    change = np.abs(grid.nulls[day] / np.maximum(grid.rows[day], 1) - nulls / np.maximum(rows, 1))
+    return np.where(np.tile(ready, 2), np.concatenate([effect, change]), np.nan)
 
 
 def _effect(now: Floats, before: Floats, numeric: Bools) -> Floats:
     """KS for numbers, total variation for categories; NaN where either side is empty."""
-    here, there = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    here, there = now.sum(axis=-1, keepdims=True), before.sum(axis=-1, keepdims=True)
     gap = now / np.maximum(here, 1) - before / np.maximum(there, 1)
-    steps: Floats = np.abs(np.cumsum(gap, axis=1)).max(axis=1)
-    moved: Floats = 0.5 * np.abs(gap).sum(axis=1)
-    distance = np.where(numeric, steps, moved)
-    return np.where((here[:, 0] > 0) & (there[:, 0] > 0), distance, np.nan)
+    steps: Floats = np.abs(np.cumsum(gap, axis=-1)).max(axis=-1)
+    moved: Floats = 0.5 * np.abs(gap).sum(axis=-1)
+    return np.where((here * there)[..., 0] > 0, np.where(numeric, steps, moved), np.nan)
 
 
 def _median(values: Floats) -> Floats:

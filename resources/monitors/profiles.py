@@ -90,20 +90,20 @@ def daily_profile(frame: pl.DataFrame, *, columns: Sequence[str], reference: Ref
     days = frame["day"].unique().sort()
     place = frame["day"].replace_strict(days, range(len(days)), return_dtype=pl.Int64).to_numpy()
     parts = [_profile(frame[name], reference.columns[name], days=days, place=place) for name in columns]
-    whole = pl.concat(parts) if parts else pl.DataFrame(schema={name: dtype for name, dtype in PROFILE.items() if name != "reference"})
-    return whole.with_columns(reference=pl.lit(reference.id)).sort("day", maintain_order=True)
+    whole = pl.concat([pl.DataFrame(schema=dict(PROFILE)).drop("reference"), *parts])
+    return whole.fill_nan(None).with_columns(reference=pl.lit(reference.id)).sort("day", maintain_order=True)
 
 
 def _profile(values: pl.Series, fixed: ColumnReference, *, days: pl.Series, place: Ints) -> pl.DataFrame:
     numbers, size = _numbers(values), len(fixed.counts) + 1
     counts = np.bincount(place * size + fixed.bins(values, numbers) + 1, minlength=len(days) * size).reshape(len(days), size)
-    nothing = np.full(len(days), np.nan)
-    mean, sd = (nothing, nothing) if numbers is None else _moments(numbers, place=place, days=len(days))
+    mean, sd = _moments(np.full(len(place), np.nan) if numbers is None else numbers, place=place, days=len(days))
     content = {"rows": counts.sum(axis=1), "nulls": counts[:, 0], "mean": mean, "sd": sd, "counts": pl.Series(counts[:, 1:]).arr.to_list()}
-    return pl.DataFrame({"day": days, "column": [values.name] * len(days), **content}, schema_overrides=dict(PROFILE)).fill_nan(None)
+    return pl.DataFrame({"day": days, "column": values.name, **content})
 
 
 def _moments(numbers: Floats, *, place: Ints, days: int) -> tuple[Floats, Floats]:
+    """Mean and spread of the finite numbers of each day, NaN where there are too few."""
     finite = np.isfinite(numbers)
     which, values = place[finite], numbers[finite]
     count = np.bincount(which, minlength=days)
@@ -115,7 +115,7 @@ def _moments(numbers: Floats, *, place: Ints, days: int) -> tuple[Floats, Floats
 def _numbers(values: pl.Series) -> Floats | None:
     """Numbers with NaN for null; None for categories."""
     if values.dtype.is_numeric():
-        return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        return values.cast(pl.Float64).to_numpy()
     if isinstance(values.dtype, (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)):
         return None
     raise UnprofiledColumn(column=values.name, dtype=values.dtype)
