@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -140,10 +140,13 @@ class Releases:
         if manifest_hash not in {None, sha256(raw)}:
             raise ReleaseChanged(path=path, file=MANIFEST, what="is not the one that the ledger recorded; it was changed")
         try:
-            for name, what in _differing(files, json.loads(raw)["files"]):
-                raise ReleaseChanged(path=path, file=name, what=what)
+            found, listed = _listed(files), json.loads(raw)["files"]
+            for name in sorted({*found, *listed}):
+                if found.get(name) != listed.get(name):
+                    what = "added" if name not in listed else "changed" if name in found else "removed"
+                    raise ReleaseChanged(path=path, file=name, what=f"was {what}")
             whole = _manifest(model, files) == (content_hash, raw)
-        except (ValueError, KeyError, TypeError):  # not even the shape that we write
+        except (ValueError, KeyError, TypeError, AttributeError):  # not even the shape that we write
             whole = False
         if not whole:
             raise ReleaseChanged(path=path, file=MANIFEST, what="was changed" if MANIFEST in files else "was removed")
@@ -185,37 +188,23 @@ def _manifest(model: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:
     """
     parts = {name: sha256(files[name]) for name in _parts(files)}
     named = digest({"identity": json.loads(files[RECORD])["identity"], "parts": parts, "signature": sha256(files[SIGNATURE])})
-    listed = {name: _facts(files[name]) for name in files if name != MANIFEST}
-    return named, canonical({"content_hash": named, "files": listed, "format": FORMAT, "model": model, "parts": list(parts)})
+    return named, canonical({"content_hash": named, "files": _listed(files), "format": FORMAT, "model": model, "parts": list(parts)})
 
 
-def _facts(content: bytes) -> dict[str, object]:
-    return {"bytes": len(content), "sha256": sha256(content)}
-
-
-def _differing(files: Mapping[str, bytes], listed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Files that are not as a manifest lists them, and how."""
-    for name in sorted({*files, *listed} - {MANIFEST}):
-        if name not in listed or name not in files:
-            yield name, "was added" if name in files else "was removed"
-        elif listed[name] != _facts(files[name]):
-            yield name, "was changed"
+def _listed(files: Mapping[str, bytes]) -> dict[str, object]:
+    return {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items() if name != MANIFEST}
 
 
 def _bytes(path: Path, name: str) -> bytes:
     """Content of a regular file; links are refused, because what they point to may change."""
     try:
-        with open(path / name, "rb", opener=_no_link) as file:
+        with open(path / name, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file.read()
             what = "became something other than a file"
     except OSError as problem:
         what = "became a link" if problem.errno == errno.ELOOP else f"became unreadable ({problem.strerror})"
     raise ReleaseChanged(path=path, file=name, what=what)
-
-
-def _no_link(file: str, flags: int) -> int:
-    return os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _sync(folder: Path) -> None:
@@ -237,22 +226,18 @@ def _encoded(model: str, name: str, value: Any) -> tuple[str, bytes]:
         case "xgboost.Booster":
             return f"{name}.ubj", bytes(value.save_raw("ubj"))
         case "numpy.ndarray":
-            return f"{name}.npy", _npy(model, name, value)
+            import numpy as np
+
+            if value.dtype.hasobject:
+                raise UnsafePart(model=model, part=name, why=f"an array of {value.dtype} can hold anything, also code")
+            buffer = io.BytesIO()
+            np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)
+            return f"{name}.npy", buffer.getvalue()
         case _:
             try:
                 return f"{name}.json", canonical(value)
             except NotPlain as problem:
                 raise UnsafePart(model=model, part=name, why=str(problem).split(", so ", maxsplit=1)[0]) from problem
-
-
-def _npy(model: str, name: str, value: Any) -> bytes:
-    import numpy as np
-
-    if value.dtype.hasobject:
-        raise UnsafePart(model=model, part=name, why=f"an array of {value.dtype} can hold anything, also code")
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _decoded(name: str, content: bytes) -> Any:
