@@ -7,17 +7,19 @@ paired difference says so, because the smallest real change of data moves every 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 
 from resources.errors import PlatformError
 from resources.monitors.frames import ALL, Task
-from resources.monitors.metrics import BETTER, LEVEL, Scored, day_weights, evidence, interval, parts, scored
+from resources.monitors.metrics import BETTER, LEVEL, Evidence, Floats, evidence, parts, scored
 
 AGAINST_LIVE: Final = "against live"
+VERSIONS: Final = ("prediction", "live_prediction")
+"""Columns with what the candidate says, and what the live version does."""
 
 
 class NoBetterSide(PlatformError):
@@ -49,18 +51,18 @@ class Difference:
     @property
     def worse(self) -> bool:
         """Whether the whole interval lies on the bad side of zero."""
-        higher = BETTER[self.metric] == "higher"
-        return self.known and ((self.high or 0.0) < 0 if higher else (self.low or 0.0) > 0)
+        return all(end is not None and self._loss(end) > 0 for end in (self.low, self.high))
 
     @property
     def loss(self) -> float:
         """By how much the candidate is worse."""
-        return (self.value or 0.0) * (-1 if BETTER[self.metric] == "higher" else 1)
+        return self._loss(self.value or 0.0)
+
+    def _loss(self, value: float) -> float:
+        return -value if BETTER[self.metric] == "higher" else value
 
     def __str__(self) -> str:
-        return (
-            f"{self.metric} {self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}] against the live version" if self.known else self.metric
-        )
+        return f"{self.metric} {self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}] against the live version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +78,17 @@ class GateResult:
 
 def paired(*, task: Task, frame: pl.DataFrame, metric: str, seed: int) -> Difference:
     """How the candidate (``prediction``) differs from the live version (``live_prediction``) on ``label``, with an interval over days."""
-    return _difference(_pair(frame, task=task), task=task, metric=metric, seed=seed, level=LEVEL)
+    candidate, live = (evidence(scored(frame, task=task, prediction=name), task=task) for name in VERSIONS)
+    return _difference(candidate, live, metric=metric, seed=seed)
 
 
 def paired_slices(*, task: Task, frame: pl.DataFrame, metric: str, slices: Sequence[str], seed: int) -> tuple[Difference, ...]:
     """The same for each slice that has enough rows; intervals are widened for the number of slices looked at."""
-    pair = _pair(frame, task=task)
-    found = [(column, value, tuple(one.where(rows) for one in pair)) for column, value, rows in parts(frame, slices)]
-    enough = [one for one in found if evidence(one[2][0], task=task).enough()]
-    level = 1 - (1 - LEVEL) / max(1, len(enough))
-    return tuple(
-        replace(_difference(part, task=task, metric=metric, seed=seed, level=level), slice_by=column, slice=value)
-        for column, value, part in enough
-    )
+    both = [scored(frame, task=task, prediction=name) for name in VERSIONS]
+    found = [(where, [evidence(one.where(rows), task=task) for one in both]) for *where, rows in parts(frame, slices)]
+    judged = [(where, candidate, live) for where, (candidate, live) in found if candidate.enough]
+    level = 1 - (1 - LEVEL) / max(1, len(judged))
+    return tuple(_difference(candidate, live, metric=metric, seed=seed, level=level, where=where) for where, candidate, live in judged)
 
 
 def gate(
@@ -107,8 +107,8 @@ def gate(
     measured = dict(overall.select("metric", "value").iter_rows())
     results = [_bound(metric, measured.get(metric), floor, kind="floor") for metric, floor in floors.items()]
     results += [_bound(metric, measured.get(metric), ceiling, kind="ceiling") for metric, ceiling in ceilings.items()]
-    results.append(_against_live(difference))
-    return results + [_slices(column, slices) for column in dict.fromkeys(item.slice_by for item in slices)]
+    by_column = [_slices(column, slices) for column in dict.fromkeys(item.slice_by for item in slices)]
+    return [*results, _against_live(difference), *by_column]
 
 
 def passed(results: Iterable[GateResult]) -> bool:
@@ -117,29 +117,30 @@ def passed(results: Iterable[GateResult]) -> bool:
     return bool(verdicts) and all(verdicts)
 
 
-def _pair(frame: pl.DataFrame, *, task: Task) -> tuple[Scored, ...]:
-    return scored(frame, task=task), scored(frame, task=task, prediction="live_prediction")
-
-
-def _difference(pair: tuple[Scored, ...], *, task: Task, metric: str, seed: int, level: float) -> Difference:
+def _difference(
+    candidate: Evidence, live: Evidence, *, metric: str, seed: int, level: float = LEVEL, where: Sequence[str] = (ALL, ALL)
+) -> Difference:
     if metric not in BETTER:
         raise NoBetterSide(metric=metric)
-    weights = day_weights(pair[0].days, seed=seed)
-    candidate, live = (evidence(part, task=task) for part in pair)
-    point, replicates = (candidate.value(metric, which) - live.value(metric, which) for which in (np.ones_like(weights[:1]), weights))
-    days = int((candidate.sums["rows"] > 0).sum())
-    value, low, high = interval(point, replicates, days=days, level=level)
-    return Difference(metric=metric, value=value, low=low, high=high, days=days, rows=candidate.rows)
+
+    def difference(weights: Floats) -> Floats:
+        return candidate.value(metric, weights) - live.value(metric, weights)
+
+    value, low, high = candidate.measured(difference, seed=seed, level=level)
+    slice_by, part = where
+    return Difference(
+        metric=metric, value=value, low=low, high=high, days=candidate.days, rows=candidate.rows, slice_by=slice_by, slice=part
+    )
 
 
-def _bound(metric: str, value: float | None, bound: float, *, kind: str) -> GateResult:
+def _bound(metric: str, value: float | None, bound: float, *, kind: Literal["floor", "ceiling"]) -> GateResult:
     if value is None or not np.isfinite(value):
         value, holds = None, False
         said = f"{metric} was not measured, so its {kind} {bound:g} is not shown to be kept. Look at the evaluation's rows and classes."
     else:
         holds = value >= bound if kind == "floor" else value <= bound
-        relation = {("floor", True): "reaches", ("floor", False): "is below", ("ceiling", True): "keeps to", ("ceiling", False): "is above"}
-        said = f"{metric} {value:.4g} {relation[kind, holds]} its {kind} {bound:g}."
+        broken, kept = ("is below", "reaches") if kind == "floor" else ("is above", "keeps to")
+        said = f"{metric} {value:.4g} {kept if holds else broken} its {kind} {bound:g}."
     return GateResult(name=f"{metric} {kind}", passed=holds, value=value, bound=bound, sentence=said)
 
 
@@ -148,8 +149,9 @@ def _against_live(found: Difference | None) -> GateResult:
         said = "No live version has this code and reads these features, so there is nothing to compare with."
         return GateResult(name=AGAINST_LIVE, passed=True, value=None, bound=None, sentence=said)
     rows = f"on {found.rows:,} examples of {found.days} days"
-    said = f"{found} {rows} that neither was trained on: the candidate is {'' if found.worse else 'not '}worse."
-    if not found.known:
+    if found.known:
+        said = f"{found} {rows} that neither was trained on: the candidate is {'' if found.worse else 'not '}worse."
+    else:
         said = f"{found.metric} of candidate and live version cannot be compared {rows}. Hold out more days, or judge by hand."
     return GateResult(name=AGAINST_LIVE, passed=found.known and not found.worse, value=found.value, bound=0.0, sentence=said)
 

@@ -6,8 +6,9 @@ Examples of one day share weather and crowds, so the day is the unit of inferenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from statistics import NormalDist
 from typing import Final, Literal
 
@@ -23,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 Bounds = tuple[float, float]
 Measured = tuple[float | None, float | None, float | None]
 """Value, low and high."""
+UNKNOWN: Final[Measured] = (None, None, None)
+UNBOUNDED: Final[Bounds] = (-np.inf, np.inf)
 
 METRICS: Final[Mapping[Task, tuple[str, ...]]] = {
     "classification": ("auc", "log_loss", "brier", "ece", "base_rate"),
@@ -46,7 +49,7 @@ BINS: Final = 10
 NO_VALUE: Final = "(null)"
 RANGE: Final[Mapping[str, Bounds]] = {
     "auc": (0, 1), "log_loss": (0, np.inf), "brier": (0, 1), "ece": (0, 1), "base_rate": (0, 1), "mae": (0, np.inf), "rmse": (0, np.inf),
-    "r2": (-np.inf, 1), "bias": (-np.inf, np.inf),
+    "r2": (-np.inf, 1), "bias": UNBOUNDED,
 }  # fmt: skip
 _EPSILON: Final = float(np.finfo(np.float64).eps)
 
@@ -63,16 +66,26 @@ class UnusableScores(PlatformError):
 class Evidence:
     """What a set of examples says, as sums per day: enough to weigh the days again without the rows."""
 
-    task: Task
-    rows: int
     sums: Mapping[str, Floats]
     wins: Floats | None = None
     gaps: Floats | None = None
 
+    @property
+    def rows(self) -> int:
+        """How many examples."""
+        return int(self.sums["rows"].sum())
+
+    @property
+    def days(self) -> int:
+        """On how many days."""
+        return int((self.sums["rows"] > 0).sum())
+
+    @property
     def enough(self) -> bool:
-        """Whether a slice may be judged by itself."""
-        both = self.task == "regression" or min(self.sums["label"].sum(), self.rows - self.sums["label"].sum()) >= MIN_PER_CLASS
-        return self.rows >= MIN_ROWS and bool(both)
+        """Whether a slice may be judged by itself: it has enough rows and, where classes are told apart, of each class."""
+        positives = self.sums["label"].sum() if self.wins is not None else None
+        classes = () if positives is None else (positives, self.rows - positives)
+        return self.rows >= MIN_ROWS and all(count >= MIN_PER_CLASS for count in classes)
 
     def value(self, metric: str, weights: Floats) -> Floats:
         """The metric for each row of ``weights`` (replicates x days); NaN where it does not exist."""
@@ -93,10 +106,22 @@ class Evidence:
                 case _:
                     return total[metric] / rows
 
-    def measured(self, metric: str, weights: Floats, *, within: Bounds = (-np.inf, np.inf)) -> Measured:
-        """The metric of all days, with its interval."""
-        present = int((self.sums["rows"] > 0).sum())
-        return interval(self.value(metric, np.ones((1, weights.shape[1]))), self.value(metric, weights), days=present, within=within)
+    def measured(self, value: Callable[[Floats], Floats], *, seed: int, level: float = LEVEL, within: Bounds = UNBOUNDED) -> Measured:
+        """A function of the weights of days, with a t interval over days around its value; null with fewer than 3 days.
+
+        The spread is that of replicates which draw the days again. Measured on 7 days: percentiles of the replicates cover the truth in
+        86 % of the cases, this in 94 %, at the nominal 95 %.
+        """
+        weights = day_weights(len(self.sums["rows"]), seed=seed)
+        point = float(value(np.ones_like(weights[:1]))[0])
+        if not np.isfinite(point):
+            return UNKNOWN
+        replicates = value(weights)
+        usable = replicates[np.isfinite(replicates)]
+        if self.days < MIN_DAYS or len(usable) < REPLICATES // 2:
+            return point, None, None
+        half = student(level, freedom=self.days - 1) * float(usable.std()) * float(np.sqrt(self.days / (self.days - 1)))
+        return point, max(point - half, within[0]), min(point + half, within[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +136,11 @@ class Scored:
     def where(self, rows: npt.NDArray[np.bool_]) -> Scored:
         """The examples of a slice; days keep their index."""
         return Scored(label=self.label[rows], prediction=self.prediction[rows], day=self.day[rows], days=self.days)
+
+    def per_day(self, **terms: Floats) -> dict[str, Floats]:
+        """Sums of rows and terms, by day."""
+        terms["rows"] = np.ones(len(self.label))
+        return {name: np.bincount(self.day, weights=values, minlength=self.days).astype(np.float64) for name, values in terms.items()}
 
 
 def scored(frame: pl.DataFrame, *, task: Task, prediction: str = "prediction") -> Scored:
@@ -131,15 +161,14 @@ def evidence(data: Scored, *, task: Task) -> Evidence:
     error = data.prediction - data.label
     if task == "regression":
         centred = data.label - (data.label.mean() if len(error) else 0.0)
-        terms = {"mae": np.abs(error), "bias": error, "square": error**2, "centred": centred, "centred_square": centred**2}
-        return Evidence(task=task, rows=len(error), sums=_per_day(data, terms))
+        return Evidence(sums=data.per_day(mae=np.abs(error), bias=error, square=error**2, centred=centred, centred_square=centred**2))
     safe = np.clip(data.prediction, _EPSILON, 1 - _EPSILON)
-    terms = {"label": data.label, "log_loss": -np.log(np.where(data.label == 1, safe, 1 - safe)), "brier": error**2}
+    sums = data.per_day(label=data.label, log_loss=-np.log(np.where(data.label == 1, safe, 1 - safe)), brier=error**2)
     cuts = quantile_edges(data.prediction, BINS)
     size = len(cuts) + 1
     place = data.day * size + np.searchsorted(cuts, data.prediction, side="left")
     gaps = np.bincount(place, weights=error, minlength=data.days * size).astype(np.float64).reshape(data.days, size)
-    return Evidence(task=task, rows=len(error), sums=_per_day(data, terms), wins=_wins(data), gaps=gaps)
+    return Evidence(sums=sums, wins=_wins(data), gaps=gaps)
 
 
 def evaluate(*, task: Task, frame: pl.DataFrame, slices: Sequence[str], seed: int) -> pl.DataFrame:
@@ -149,21 +178,21 @@ def evaluate(*, task: Task, frame: pl.DataFrame, slices: Sequence[str], seed: in
     most its 50 largest slices. The interval is that of a bootstrap over days; it is null with fewer than 3 days.
     """
     data = scored(frame, task=task)
-    weights = day_weights(data.days, seed=seed)
     overall = evidence(data, task=task)
-    judged: list[tuple[str, str, Evidence, Sequence[str], bool]] = [(ALL, ALL, overall, METRICS[task], overall.rows > 0)]
-    for column, value, rows in parts(frame, slices):
-        part = evidence(data.where(rows), task=task)
-        judged.append((column, value, part, SLICED[task], part.enough()))
-    return pl.DataFrame(
-        [
-            (metric, column, value, *(found.measured(metric, weights, within=RANGE[metric]) if known else (None,) * 3), found.rows)
-            for column, value, found, metrics, known in judged
-            for metric in metrics
-        ],
-        schema=dict(EVALUATION),
-        orient="row",
-    )
+    rows = _measures(overall, METRICS[task], seed=seed, known=overall.rows > 0)
+    for column, value, mine in parts(frame, slices):
+        part = evidence(data.where(mine), task=task)
+        rows += _measures(part, SLICED[task], seed=seed, known=part.enough, where=(column, value))
+    return pl.DataFrame(rows, schema=dict(EVALUATION), orient="row")
+
+
+def _measures(
+    found: Evidence, metrics: Sequence[str], *, seed: int, known: bool, where: tuple[str, str] = (ALL, ALL)
+) -> list[tuple[object, ...]]:
+    return [
+        (metric, *where, *(found.measured(partial(found.value, metric), seed=seed, within=RANGE[metric]) if known else UNKNOWN), found.rows)
+        for metric in metrics
+    ]
 
 
 def parts(frame: pl.DataFrame, slices: Sequence[str]) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
@@ -178,36 +207,21 @@ def calibration(frame: pl.DataFrame, *, bins: int = BINS, seed: int = 0) -> pl.D
     """Mean prediction against mean label in bins of equally many rows, with the interval of the mean label over days."""
     data = scored(frame, task="regression")
     place = np.searchsorted(quantile_edges(data.prediction, bins), data.prediction, side="left")
-    weights = day_weights(data.days, seed=seed)
     rows: list[tuple[object, ...]] = []
     for number in np.unique(place):
         part = data.where(place == number)
-        found = Evidence(task="regression", rows=len(part.label), sums=_per_day(part, {"label": part.label}))
-        observed = found.measured("label", weights, within=(float(data.label.min()), float(data.label.max())))
-        rows.append((int(number), found.rows, float(part.prediction.mean()), *observed))
+        found = Evidence(sums=part.per_day(label=part.label))
+        mean = found.measured(partial(found.value, "label"), seed=seed, within=(float(data.label.min()), float(data.label.max())))
+        rows.append((int(number), found.rows, float(part.prediction.mean()), *mean))
     return pl.DataFrame(rows, schema=dict(CALIBRATION), orient="row")
 
 
+@lru_cache(maxsize=8)
 def day_weights(days: int, *, seed: int) -> Floats:
     """How often each day is drawn, in each replicate."""
     if not days:
         return np.zeros((REPLICATES, 0))
     return np.random.default_rng(seed).multinomial(days, np.full(days, 1 / days), size=REPLICATES).astype(np.float64)
-
-
-def interval(point: Floats, replicates: Floats, *, days: int, level: float = LEVEL, within: Bounds = (-np.inf, np.inf)) -> Measured:
-    """Value, low and high: a t interval over days around the value, with the spread of the replicates.
-
-    Measured on 7 days: percentiles of the replicates cover the truth in 86 % of the cases, this in 94 %, at the nominal 95 %.
-    """
-    value = float(point[0])
-    if not np.isfinite(value):
-        return None, None, None
-    usable = replicates[np.isfinite(replicates)]
-    if days < MIN_DAYS or len(usable) < REPLICATES // 2:
-        return value, None, None
-    half = student(level, freedom=days - 1) * float(usable.std()) * float(np.sqrt(days / (days - 1)))
-    return value, max(value - half, within[0]), min(value + half, within[1])
 
 
 def student(level: float, *, freedom: int) -> float:
@@ -227,11 +241,6 @@ def quantile_edges(values: Floats, bins: int) -> Floats:
     places = np.ceil(np.arange(1, bins) * len(ordered) / bins).astype(np.int64) - 1
     edges = np.unique(ordered[np.maximum(places, 0)])
     return edges[edges < ordered[-1]]
-
-
-def _per_day(data: Scored, terms: Mapping[str, Floats]) -> dict[str, Floats]:
-    terms = {"rows": np.ones(len(data.label)), **terms}
-    return {name: np.bincount(data.day, weights=values, minlength=data.days).astype(np.float64) for name, values in terms.items()}
 
 
 def _wins(data: Scored) -> Floats:
