@@ -21,6 +21,17 @@ def pytest_configure() -> None:
     be_quiet()
 
 
+LONG = ("tests/journeys", "tests/integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes share the tests: those of a file stay together, and so do all that read the replayed year. Long ones begin first."""
+    for item in items:
+        shared = "year" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("year" if shared else item.location[0]))
+    items.sort(key=lambda item: not item.location[0].startswith(LONG))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A skipped or expected failure is a failure."""

@@ -12,10 +12,10 @@ from resources.settings import Settings, child_environment
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 
 
-def replay(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def replay(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The demo's command on a folder."""
-    command = [sys.executable, "-m", "mlops_assets.replay", *arguments]
-    return subprocess.run(command, env=child_environment(MLOPS_HOME=str(home)), capture_output=True, text=True, check=False, timeout=800)
+    command, said = [sys.executable, "-m", "mlops_assets.replay", *arguments], child_environment(MLOPS_HOME=str(home), **environment)
+    return subprocess.run(command, env=said, capture_output=True, text=True, check=False, timeout=800)
 
 
 def table(said: str) -> str:
