@@ -51,14 +51,14 @@ class ProbeFailed(PlatformError):
         )
 
 
-def score(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str]) -> pl.Series:
+def score(entry: str, parts: Mapping[str, Any], frame: pl.DataFrame, features: Sequence[str]) -> pl.Series:
     """Predictions of the model behind ``entry`` (``package.module:function``), one finite number a row, in the order of ``frame``."""
     if missing := [name for name in features if name not in frame.columns]:
         raise ScoreFailed(entry=entry, rows=frame.height, reason=f"the examples lack {', '.join(missing)}")
     module, _, name = entry.partition(":")
     try:
         function: Score = getattr(importlib.import_module(module), name)
-        found = function(parts, frame.select(features)) if frame.height else pl.Series([], dtype=pl.Float64)
+        found = function(dict(parts), frame.select(features)) if frame.height else pl.Series([], dtype=pl.Float64)
     except Exception as error:  # the model's own code may raise anything; it is named and passed on
         raise ScoreFailed(entry=entry, rows=frame.height, reason=f"{type(error).__name__}: {error}") from error
     return _finite(entry, found, frame.height)
@@ -115,13 +115,13 @@ def rows(frame: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [{name: value.isoformat() if isinstance(value, date | datetime) else value for name, value in row.items()} for row in plain]
 
 
-def probe(entry: str, parts: dict[str, Any], frame: pl.DataFrame, features: Sequence[str], *, n: int = PROBE_ROWS) -> dict[str, Any]:
+def probe(entry: str, parts: Mapping[str, Any], frame: pl.DataFrame, features: Sequence[str], *, n: int = PROBE_ROWS) -> dict[str, Any]:
     """A few evenly spaced examples with the answers that this model gives now; a worker repeats them before it serves the version."""
     some = frame.gather_every(max(1, frame.height // n)).head(n)
     return {"examples": rows(some, features), "predictions": score(entry, parts, some, features).to_list()}
 
 
-def passes(entry: str, parts: dict[str, Any], examples: pl.DataFrame, features: Sequence[str], recorded: Sequence[float]) -> None:
+def passes(entry: str, parts: Mapping[str, Any], examples: pl.DataFrame, features: Sequence[str], recorded: Sequence[float]) -> None:
     """Raise ``ProbeFailed`` unless the model repeats its recorded answers."""
     for row, (expected, got) in enumerate(zip(recorded, score(entry, parts, examples, features), strict=True)):
         if not math.isclose(expected, got, rel_tol=TOLERANCE, abs_tol=TOLERANCE):

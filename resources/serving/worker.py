@@ -18,7 +18,7 @@ import polars as pl
 
 from resources.errors import PlatformError
 from resources.registry.ledger import Ledger
-from resources.registry.releases import Releases
+from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, live_at, upcoming
 from resources.serving.examples import reader
 from resources.serving.routes import Route
@@ -62,21 +62,23 @@ class UnknownModel(PlatformError):
 class Loaded:
     """A verified version in memory. A request holds one of these from its first to its last line."""
 
-    model: str
+    release: Release
     version: int
-    content_hash: str
-    entry: str
-    parts: dict[str, Any]
     fields: Mapping[str, Field]
-    features: tuple[str, ...]
     read: Callable[[bytes], pl.DataFrame]
+
+    @property
+    def content_hash(self) -> str:
+        """Of its release."""
+        return self.release.content_hash
 
     def answer(self, examples: pl.DataFrame) -> dict[str, Any]:
         """Predictions for a frame with exactly ``fields``, and which version made them."""
-        predictions = score(self.entry, self.parts, examples, self.features)
+        said = self.release.signature
+        predictions = score(said["entry"], self.release.parts, examples, tuple(said["features"]))
         ids = prediction_ids(self.content_hash, examples, tuple(self.fields))
         pairs = [{"prediction_id": one, "prediction": value} for one, value in zip(ids, predictions, strict=True)]
-        return {"model": self.model, "version": self.version, "content_hash": self.content_hash, "predictions": pairs}
+        return {"model": self.release.model, "version": self.version, "content_hash": self.content_hash, "predictions": pairs}
 
 
 @dataclass(kw_only=True)
@@ -202,17 +204,14 @@ class Follower:
 
     def _load(self, route: Route, entry: Entry) -> Loaded:
         release = self._releases.of(entry)
-        said, parts = release.signature, dict(release.parts)
+        said = release.signature
         if said["code_hash"] != route.code_hash or said["entry"] != route.entry:
             raise CodeDiffers(model=route.model, content_hash=release.content_hash, release=said["code_hash"], bento=route.code_hash)
         fields: dict[str, Field] = {**said.get("request", {}), **said["features"]}
-        read, features = reader(fields), tuple(said["features"])
+        read = reader(fields)
         examples = read(orjson.dumps({"examples": said["probe"]["examples"]}))
-        passes(route.entry, parts, examples, features, said["probe"]["predictions"])
-        return Loaded(
-            model=route.model, version=entry.version or 0, content_hash=release.content_hash, entry=route.entry, parts=parts,
-            fields=fields, features=features, read=read,
-        )  # fmt: skip
+        passes(route.entry, release.parts, examples, tuple(said["features"]), said["probe"]["predictions"])
+        return Loaded(release=release, version=entry.version or 0, fields=fields, read=read)
 
     def _observe(self, seat: Seat, what: str, about: Entry | Loaded, **more: object) -> None:
         self.report(seat.route.model, what, {"content_hash": about.content_hash, "version": about.version, **more})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,7 +78,8 @@ def test_a_body_has_a_limit(one: Front, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_failing_model_is_the_services_fault_and_tells_the_log(one: Front, caplog: pytest.LogCaptureFixture) -> None:
-    one._follower.loaded("tiny").parts.clear()
+    loaded = one._follower.loaded("tiny")
+    one._follower.seats["tiny"].current = replace(loaded, release=replace(loaded.release, parts={}))
     status, said = ask(one, "POST", "/tiny/predict", json.dumps({"examples": [EXAMPLE]}).encode())
     assert (status, said) == (500, {"error": front.FAILED})
     assert "tinyco.score:predict failed on 1 examples: KeyError: 'weights'" in caplog.text
