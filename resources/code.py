@@ -6,8 +6,8 @@ import ast
 import hashlib
 import importlib.util
 import subprocess
-from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
@@ -36,25 +36,24 @@ def code_hash(entry: str, *, inside: str) -> str:
     are not seen.
     """
     module, function = _split(entry)
-    if function not in _names(_tree(module)):
+    if function not in _read(module).names:
         raise CodeNotFound(what=entry, why=f"module {module} has no `{function}` at its top level")
     seen = hashlib.sha256(entry.encode())
     for name in closure(entry, inside=inside):
-        seen.update(f"\n{name} {_tree_hash(*_version(name))}".encode())
+        seen.update(f"\n{name} {_read(name).hash}".encode())
     return seen.hexdigest()
 
 
 def closure(entry: str, *, inside: str) -> tuple[str, ...]:
     """Names of the modules that running ``entry`` imports from package ``inside`` (packages on the way included), sorted."""
     found: set[str] = set()
-    waiting = deque(_with_packages(_split(entry)[0], inside))
+    waiting = _with_packages(_split(entry)[0], inside)
     while waiting:
-        module = waiting.popleft()
-        if module in found:
-            continue
-        found.add(module)
-        for candidates in _imports(*_version(module)):
-            waiting.extend(_resolve(candidates, inside, importer=module))
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            for candidates in _read(module).imports:
+                waiting += _resolve(candidates, inside, importer=module)
     return tuple(sorted(found))
 
 
@@ -89,31 +88,27 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _split(entry: str) -> tuple[str, str]:
-    module, colon, function = entry.partition(":")
-    if not colon or not module or not function.isidentifier():
+    module, _, function = entry.partition(":")
+    if not module or not function.isidentifier():
         raise CodeNotFound(what=entry, why="it does not name a function")
     return module, function
 
 
 def _find(module: str) -> Path | None:
-    """Only the top-level package is looked up, so nothing is imported; the rest is a walk over files."""
     return next((path for path in _places(module, _roots(module)) if path.is_file()), None)
 
 
 def _roots(module: str) -> tuple[str, ...]:
-    """The folders of a module's top-level package; for a top-level module its file."""
+    """Where a module's top-level package lies, or the one file without its ending. Only that is looked up, so nothing is imported."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None:
         return ()
-    return tuple(spec.submodule_search_locations) if spec.submodule_search_locations is not None else (spec.origin or "",)
+    return tuple(spec.submodule_search_locations or [(spec.origin or "").removesuffix(".py")])
 
 
 @lru_cache(maxsize=16384)
 def _places(module: str, roots: tuple[str, ...]) -> tuple[Path, ...]:
-    rest = module.split(".")[1:]
-    bases = [Path(root, *rest) for root in roots]
-    if not rest:
-        return tuple(base if base.suffix == ".py" else base / "__init__.py" for base in bases)
+    bases = [Path(root, *module.split(".")[1:]) for root in roots]
     return tuple(place for base in bases for place in (base / "__init__.py", base.with_name(f"{base.name}.py")))
 
 
@@ -131,40 +126,39 @@ def _within(module: str, inside: str) -> bool:
 def _resolve(candidates: tuple[str, ...], inside: str, *, importer: str) -> list[str]:
     """Modules that one import reaches: ``from a import b`` reaches ``a`` and, if it is a module, ``a.b``."""
     base = candidates[0]
-    if not _within(base, inside) and not any(name in ENGINES or _within(name, inside) for name in candidates):
-        return []
     counted = [name for name in candidates if (name in ENGINES or _within(name, inside)) and _find(name) is not None]
-    if not counted and _within(base, inside) and not _folder(base):
+    if not counted and _within(base, inside) and not any(Path(root, *base.split(".")[1:]).is_dir() for root in _roots(base)):
         raise CodeNotFound(what=importer, why=f"it imports {base}, which does not exist")
     return [name for module in counted for name in _with_packages(module, inside)]
 
 
-def _folder(module: str) -> bool:
-    """Whether the module is a package without ``__init__.py``."""
-    return any(Path(root, *module.split(".")[1:]).is_dir() for root in _roots(module))
+@dataclass(frozen=True, kw_only=True)
+class _Module:
+    """What a file says: the hash of its syntax tree, the names it binds, and for each import the modules it may reach, likeliest first."""
+
+    hash: str
+    names: frozenset[str]
+    imports: tuple[tuple[str, ...], ...]
 
 
-def _version(module: str) -> tuple[str, Path, int, int]:
+def _read(module: str) -> _Module:
     path = source(module)
     found = path.stat()
-    return module, path, found.st_mtime_ns, found.st_size
+    return _parsed(module, path, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _parsed(path: Path, _changed: int, _size: int) -> ast.Module:
+def _parsed(module: str, path: Path, _changed: int, _size: int) -> _Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        tree = ast.parse(path.read_bytes(), filename=str(path))
     except SyntaxError as problem:
         raise CodeNotFound(what=str(path), why=f"line {problem.lineno} is no Python ({problem.msg})") from problem
-
-
-def _tree(module: str) -> ast.Module:
-    return _parsed(*_version(module)[1:])
-
-
-@lru_cache(maxsize=4096)
-def _tree_hash(_module: str, path: Path, changed: int, size: int) -> str:
-    return hashlib.sha256(_dump(_parsed(path, changed, size)).encode()).hexdigest()
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    return _Module(
+        hash=hashlib.sha256(_dump(tree).encode()).hexdigest(),
+        names=frozenset(name for node in tree.body for name in _bound(node)),
+        imports=tuple(reached for node in _run(tree) for reached in _reached(node, package)),
+    )
 
 
 def _dump(node: object) -> str:
@@ -173,54 +167,45 @@ def _dump(node: object) -> str:
         return f"[{','.join(_dump(item) for item in cast('list[object]', node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields: list[tuple[str, Any]] = [(name, value) for name, value in ast.iter_fields(node) if name not in {"ctx", "kind", "type_comment"}]
+    fields: dict[str, Any] = {name: value for name, value in ast.iter_fields(node) if name not in {"ctx", "kind", "type_comment"}}
     if (
         isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and ast.get_docstring(node, clean=False) is not None
     ):
-        fields = [(name, value[1:] if name == "body" else value) for name, value in fields]
-    inner = ",".join(f"{name}={_dump(value)}" for name, value in fields if value is not None and value != [])
+        fields["body"] = node.body[1:]
+    inner = ",".join(f"{name}={_dump(value)}" for name, value in fields.items() if value is not None and value != [])
     return f"{type(node).__name__}({inner})"
 
 
-def _names(tree: ast.Module) -> set[str]:
-    """What a module binds at its top level."""
-    names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names.update(target.id for target in targets if isinstance(target, ast.Name))
-    return names
+def _bound(node: ast.stmt) -> list[str]:
+    """The names that a statement at the top level of a module binds."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+        case ast.Assign(targets=targets) | ast.AnnAssign(target=targets):
+            return [one.id for one in (targets if isinstance(targets, list) else [targets]) if isinstance(one, ast.Name)]
+        case _:
+            return []
 
 
-@lru_cache(maxsize=4096)
-def _imports(module: str, path: Path, changed: int, size: int) -> tuple[tuple[str, ...], ...]:
-    """For each import statement, also inside functions: the names that it may reach, most certain first."""
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    found: list[tuple[str, ...]] = []
-    for node in _run(_parsed(path, changed, size)):
-        if isinstance(node, ast.Import):
-            found.extend((alias.name,) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
-            found.append((base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")))
-    return tuple(found)
+def _reached(node: ast.AST, package: list[str]) -> Iterator[tuple[str, ...]]:
+    """The names that an import statement in a package may reach, most certain first."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.name,) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        above = package[: len(package) - node.level + 1] if node.level else []
+        base = ".".join([*above, *([node.module] if node.module else [])])
+        yield (base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*"))
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """Every statement but what stands under ``if TYPE_CHECKING``: that is never run. No expression holds an import."""
+    """Every statement, also inside functions, but what stands under ``if TYPE_CHECKING``: that is never run."""
     yield node
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.expr):
-            continue
         if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
             for other in child.orelse:
                 yield from _run(other)
-        else:
+        elif not isinstance(child, ast.expr):  # no expression holds an import
             yield from _run(child)
