@@ -79,19 +79,18 @@ def daily_losses(frame: pl.DataFrame, *, task: Task) -> pl.DataFrame:
     return counted.with_columns(completeness=pl.col("settled") / pl.col("rows")).sort("day")
 
 
-def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date | None = None) -> Performance:
+def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date = date.min) -> Performance:
     """Judge a version by its ``daily_losses`` since it went live (or since its last alarm was answered).
 
     A day counts once 95 % of its labels are settled. Evidence gathers over all days given and starts anew after an alarm; verdict,
     ``fired`` and ``rows`` speak of the days from ``since`` on. Fewer than 7 judged days are "not enough labels", unless the alarm comes
     earlier.
     """
-    ordered = losses.sort("day")
-    ready = ordered.select((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).to_series()
+    ready = losses.select((pl.col("completeness") >= COMPLETE) & pl.col("loss").is_not_null()).to_series()
     stakes, judged = np.array(_STAKES), 0
     grown = np.zeros(len(stakes))
     found: list[tuple[float | None, Verdict]] = []
-    for value, complete in zip(ordered["loss"], ready, strict=True):
+    for value, complete in zip(losses["loss"], ready, strict=True):
         if not complete or baseline is None:
             found.append((None, "not enough labels"))
             continue
@@ -102,34 +101,26 @@ def performance(losses: pl.DataFrame, *, baseline: Baseline | None, since: date 
         found.append((evidence, "fell" if fell else "ok" if judged >= MIN_JUDGED else "not enough labels"))
         grown = np.zeros(len(stakes)) if fell else grown
     verdicts = pl.DataFrame(found, schema={"evidence": pl.Float64, "verdict": pl.String}, orient="row")
-    rows = _rows(ordered, baseline=baseline).with_columns(verdicts)
-    return _verdict(rows.filter(pl.col("day") >= (since or date.min)), judged=judged, baseline=baseline)
+    rows = _rows(losses, baseline=baseline).with_columns(verdicts).filter(pl.col("day") >= since)
+    return _performance(rows, judged=judged, baseline=baseline)
 
 
 def _rows(losses: pl.DataFrame, *, baseline: Baseline | None) -> pl.DataFrame:
-    excess = pl.col("loss") / baseline.mean - 1 if baseline is not None and baseline.mean > 0 else pl.lit(None)
-    said = {
-        "day": "day",
-        "column": pl.lit(PERFORMANCE),
-        "rows": "rows",
-        "nulls": pl.col("rows") - pl.col("settled"),
-        "mean": "loss",
-        "effect": excess,
-    }
-    content = losses.select(**said)
-    return content.select((pl.col(name) if name in said else pl.lit(None)).cast(dtype).alias(name) for name, dtype in MONITOR.items())
+    excess = pl.col("loss") / baseline.mean - 1 if baseline is not None and baseline.mean > 0 else pl.lit(None, pl.Float64)
+    content = losses.select("day", "rows", column=pl.lit(PERFORMANCE), nulls=pl.col("rows") - pl.col("settled"), mean="loss", effect=excess)
+    return pl.concat([pl.DataFrame(schema=dict(MONITOR)), content], how="diagonal")
 
 
-def _verdict(rows: pl.DataFrame, *, judged: int, baseline: Baseline | None) -> Performance:
-    fell = rows.filter(pl.col("verdict") == "fell")
-    fired: date | None = fell["day"].min() if fell.height else None  # pyright: ignore[reportAssignmentType]  # the day column is a Date
+def _performance(rows: pl.DataFrame, *, judged: int, baseline: Baseline | None) -> Performance:
+    """The verdict on a stretch of MONITOR rows; ``judged`` days count with those before it."""
+    fired = next(iter(rows.filter(pl.col("verdict") == "fell")["day"]), None)
     losses = rows.filter(pl.col("evidence").is_not_null())["mean"]
+    verdict: Verdict = "fell" if fired else "ok" if judged >= MIN_JUDGED and "ok" in rows["verdict"] else "not enough labels"
     if baseline is None:
-        verdict, said = "not enough labels", f"the evaluation has fewer than {MIN_DAYS} days with a loss to compare with."
-    elif not fired and (judged < MIN_JUDGED or "ok" not in rows["verdict"]):
-        verdict, said = "not enough labels", f"{len(losses)} of {MIN_JUDGED} days have {COMPLETE:.0%} of their labels settled."
+        said = f"the evaluation has fewer than {MIN_DAYS} days with a loss to compare with."
+    elif verdict == "not enough labels":
+        said = f"{len(losses)} of {MIN_JUDGED} days have {COMPLETE:.0%} of their labels settled."
     else:
-        verdict = "fell" if fired else "ok"
         said = f"daily loss {losses.to_numpy().mean():.4g} over {len(losses)} days, {baseline.mean:.4g} in the evaluation."
     begin = {"fell": f"Performance fell on {fired}", "ok": "Performance holds", "not enough labels": "Not enough labels to judge"}[verdict]
     return Performance(verdict=verdict, fired=fired, rows=rows, sentence=f"{begin}: {said}")
