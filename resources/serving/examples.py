@@ -5,25 +5,31 @@ Every refusal names the field and says what was expected. Knows JSON and types; 
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from resources.errors import PlatformError
-from resources.serving.scoring import DTYPES, Field
 
 MOST_EXAMPLES: Final = 50_000
-KINDS: Final[Mapping[str, tuple[CoreSchema, str]]] = {
-    "string": (core_schema.str_schema(), "a string of Unicode text"),
-    "int64": (core_schema.int_schema(ge=-(2**63), lt=2**63), "a whole number of 64 bits"),
-    "float64": (core_schema.float_schema(allow_inf_nan=False), "a finite number"),
-    "bool": (core_schema.bool_schema(), "true or false"),
-    "date": (core_schema.date_schema(), "a date such as 2013-12-24"),
-    "datetime": (core_schema.datetime_schema(tz_constraint="aware"), "an instant with its offset such as 2013-12-24T10:00:00+00:00"),
+Field = dict[str, Any]
+"""What a signature says of one field: ``dtype`` and ``nullable``."""
+
+TYPES: Final[Mapping[str, tuple[pl.DataType, CoreSchema, str]]] = {
+    "string": (pl.String(), core_schema.str_schema(), "a string of Unicode text"),
+    "int64": (pl.Int64(), core_schema.int_schema(ge=-(2**63), lt=2**63), "a whole number of 64 bits"),
+    "float64": (pl.Float64(), core_schema.float_schema(allow_inf_nan=False), "a finite number"),
+    "bool": (pl.Boolean(), core_schema.bool_schema(), "true or false"),
+    "date": (pl.Date(), core_schema.date_schema(), "a date such as 2013-12-24"),
+    "datetime": (
+        pl.Datetime("us", "UTC"),
+        core_schema.datetime_schema(tz_constraint="aware"),
+        "an instant with its offset such as 2013-12-24T10:00:00+00:00",
+    ),
 }
-"""How a value of each type is checked, and what is expected of it in words."""
+"""The types that an example may hold, by the name that signatures and Feast views use: how one is checked, and what it is in words."""
 
 
 class BadRequest(PlatformError):
@@ -38,7 +44,7 @@ class BadRequest(PlatformError):
 
 def reader(fields: Mapping[str, Field]) -> Callable[[bytes], pl.DataFrame]:
     """What reads a body ``{"examples": [{field: value}, …]}`` into a frame of exactly ``fields``, a row an example, or ``BadRequest``."""
-    values = {name: KINDS[field["dtype"]][0] for name, field in fields.items()}
+    values = {name: TYPES[field["dtype"]][1] for name, field in fields.items()}
     nullable = {name: core_schema.nullable_schema(values[name]) for name, field in fields.items() if field["nullable"]}
     example = core_schema.typed_dict_schema(
         {name: core_schema.typed_dict_field(one) for name, one in (values | nullable).items()}, extra_behavior="forbid"
@@ -52,7 +58,7 @@ def reader(fields: Mapping[str, Field]) -> Callable[[bytes], pl.DataFrame]:
             rows = check.validate_json(sent, strict=True)["examples"]
         except ValidationError as error:
             raise _refusal(error, fields) from None
-        return pl.DataFrame({name: pl.Series(name, [row[name] for row in rows], DTYPES[one["dtype"]]) for name, one in fields.items()})
+        return pl.DataFrame({name: pl.Series(name, [row[name] for row in rows], TYPES[one["dtype"]][0]) for name, one in fields.items()})
 
     return read
 
@@ -72,6 +78,6 @@ def _refusal(error: ValidationError, fields: Mapping[str, Field]) -> BadRequest:
     if kind in {"missing", "extra_forbidden"}:
         verb = "lacks field" if kind == "missing" else "has unknown field"
         return BadRequest(f"Example {row} {verb} {name:.80}. Known: {', '.join(sorted(fields))}.", field=name, example=row)
-    wanted = KINDS[fields[name]["dtype"]][1] + (" or null" if fields[name]["nullable"] else "")
+    wanted = TYPES[fields[name]["dtype"]][2] + (" or null" if fields[name]["nullable"] else "")
     shown = f"{found!r:.40} ({type(found).__name__})" if isinstance(found, str | int | float) else type(found).__name__
     return BadRequest(f"Example {row}: {name} must be {wanted}, not {shown}.", field=name, example=row)

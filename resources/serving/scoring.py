@@ -15,20 +15,9 @@ import orjson
 import polars as pl
 
 from resources.errors import PlatformError
+from resources.serving.examples import TYPES, Field
 
 Score = Callable[[dict[str, Any], pl.DataFrame], pl.Series]
-Field = dict[str, Any]
-
-DTYPES: Final[Mapping[str, pl.DataType]] = {
-    "string": pl.String(),
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "bool": pl.Boolean(),
-    "date": pl.Date(),
-    "datetime": pl.Datetime("us", "UTC"),
-}
-"""The types that an example may hold, by the name that signatures and Feast views use."""
-
 ID_LENGTH: Final = 32
 PROBE_ROWS: Final = 8
 TOLERANCE: Final = 1e-9
@@ -97,16 +86,16 @@ def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str
 
 def signature(frame: pl.DataFrame, columns: Sequence[str], *, required: Collection[str] = ()) -> dict[str, Field]:
     """Types of ``columns`` as a release records them; every column but the ``required`` ones may be null."""
-    names: dict[pl.DataType, str] = {dtype: name for name, dtype in DTYPES.items()}
+    names: dict[pl.DataType, str] = {dtype: name for name, (dtype, *_) in TYPES.items()}
     return {column: {"dtype": names[_plain(frame.schema[column])], "nullable": column not in required} for column in columns}
 
 
 def _plain(dtype: pl.DataType) -> pl.DataType:
     if dtype.is_integer():
-        return DTYPES["int64"]
+        return pl.Int64()
     if dtype.is_float():
-        return DTYPES["float64"]
-    return DTYPES["datetime"] if dtype.is_temporal() and dtype != pl.Date() else dtype
+        return pl.Float64()
+    return pl.Datetime("us", "UTC") if dtype.is_temporal() and dtype != pl.Date() else dtype
 
 
 def rows(frame: pl.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:

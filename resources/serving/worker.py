@@ -20,9 +20,9 @@ from resources.errors import PlatformError
 from resources.registry.ledger import Ledger
 from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, live_at, upcoming
-from resources.serving.examples import reader
+from resources.serving.examples import Field, reader
 from resources.serving.routes import Route
-from resources.serving.scoring import Field, passes, prediction_ids, score
+from resources.serving.scoring import passes, prediction_ids, score
 
 LOGGER: Final = logging.getLogger("resources.serving.worker")
 POLL_SECONDS: Final = 0.1
