@@ -78,20 +78,19 @@ def write_report(
     Columns that hold no value on one side are left out and named. Where both sides have ``prediction`` and ``label`` (for classification of
     both classes), the page shows the task's metrics too.
     """
-    wanted = list(dict.fromkeys(columns))[:MOST_COLUMNS]
-    both = (reference, current)
+    wanted, both = list(dict.fromkeys(columns))[:MOST_COLUMNS], (reference, current)
     usable = [name for name in wanted if all(side[name].count() for side in both)]
     if not usable:
         raise NothingToReport(title=title, reference=reference.height, current=current.height)
     scored = all(name in side.columns and side[name].count() for name in _FIXED for side in both)
-    shown = list(dict.fromkeys([*usable, *(_FIXED if scored else ())]))
+    fixed = _FIXED if scored else ()
     kinds = {name: all(side.schema[name].is_numeric() for side in both) for name in usable}
-    sides = [_sampled(side.drop_nulls(_FIXED) if scored else side, sample=sample, seed=seed).select(shown) for side in both]
+    sides = [_sampled(side.select(*dict.fromkeys([*usable, *fixed])).drop_nulls(fixed), sample=sample, seed=seed) for side in both]
     judged = task if scored and (task == "regression" or all(side["label"].n_unique() > 1 for side in sides)) else None
-    sizes = [f"{side.height:,} of {whole.height:,}" for side, whole in zip(sides, both, strict=True)]
+    before, now = (f"{side.height:,} of {whole.height:,}" for side, whole in zip(sides, both, strict=True))
     without = ", ".join(name for name in wanted if name not in usable)
     note = (
-        f"This page shows a sample: {sizes[1]} current rows against {sizes[0]} reference rows (seed {seed}) in {len(usable)} columns."
+        f"This page shows a sample: {now} current rows against {before} reference rows (seed {seed}) in {len(usable)} columns."
         f"{f' Without values, so not shown: {without}.' if without else ''} Its drift flags are Evidently's own and decide nothing; "
         "the verdict is made of all rows and stands in the monitor table."
     )
@@ -147,19 +146,19 @@ def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | N
                 return []
 
         positive: Any = 1  # evidently declares a str and compares it with the label, which is a number here
-        judged: dict[str, Any] = {
-            "classification": [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)],
-            "regression": [Regression(target="label", prediction="prediction")],
-        }
-        scores = ["prediction"] if task and "prediction" not in kinds else []
-        definition = DataDefinition(
-            numerical_columns=[name for name, numeric in kinds.items() if numeric] + scores,
-            categorical_columns=[name for name, numeric in kinds.items() if not numeric],
-            text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[],
-            **({task: judged[task]} if task else {}),
-        )  # fmt: skip
+        numeric = [name for name, number in kinds.items() if number]
+        judged: dict[str, Any] = {"numerical_columns": [*numeric, "prediction"] if task and "prediction" not in kinds else numeric}
         metrics: list[Any] = [Inputs(columns=list(kinds))]
-        metrics += [{"classification": ClassificationPreset, "regression": RegressionPreset}[task]()] if task else []
+        if task == "classification":
+            judged["classification"] = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)]
+            metrics.append(ClassificationPreset())
+        elif task == "regression":
+            judged["regression"] = [Regression(target="label", prediction="prediction")]
+            metrics.append(RegressionPreset())
+        definition = DataDefinition(
+            categorical_columns=[name for name in kinds if name not in numeric],
+            text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[], **judged,
+        )  # fmt: skip
         dataset: Any = Dataset  # its constructor is half typed
         reference, current = (dataset.from_pandas(side, definition) for side in sides)
         return Report(metrics).run(current, reference).get_html_str(as_iframe=False)
@@ -186,10 +185,10 @@ def _plain(side: pl.DataFrame, *, kinds: dict[str, bool], task: Task | None) -> 
 
 
 def _index_row(row: IndexRow) -> str:
-    cells = [html.escape(text) for text in (row.month, row.model, row.verdict, row.detail)]
+    month, model, verdict, detail = (html.escape(text) for text in (row.month, row.model, row.verdict, row.detail))
     link = f"<a href='{html.escape(quote(row.link), quote=True)}'>open</a>" if row.link else "none"
     kind = "good" if row.verdict == "ok" else "bad" if any(word in row.verdict for word in ("drift", "fell")) else "open"
-    return f"<tr><td>{cells[0]}</td><td>{cells[1]}</td><td class={kind}>{cells[2]}</td><td>{cells[3]}</td><td>{link}</td></tr>"
+    return f"<tr><td>{month}</td><td>{model}</td><td class={kind}>{verdict}</td><td>{detail}</td><td>{link}</td></tr>"
 
 
 _NOTE: Final = "<div style='font:14px sans-serif;padding:12px 24px;background:#fff8e1;color:#333'><b>{title}</b><br>{note}</div>"
