@@ -1,5 +1,6 @@
 """What a model's ``fit`` and ``score`` receive and return. Plain data: callable in a notebook, without the platform behind it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,17 +38,8 @@ class Log(Protocol):
         """Record one point of a curve."""
 
 
-class Fit(Protocol):
-    """Training data to named parts."""
+Fit = Callable[[TrainingData, Log], Parts]
+"""Learns named parts from training data; settings and curves go to the log."""
 
-    def __call__(self, data: TrainingData, log: Log) -> Parts:
-        """Learn from ``data``; settings and curves go to ``log``."""
-        ...
-
-
-class Score(Protocol):
-    """The only code that turns examples into predictions; a row's answer depends on that row alone."""
-
-    def __call__(self, parts: Parts, examples: pl.DataFrame) -> pl.Series:
-        """One answer a row, in order."""
-        ...
+Score = Callable[[Parts, pl.DataFrame], pl.Series]
+"""The only code that turns examples into predictions: one answer a row, in order, which depends on that row alone."""

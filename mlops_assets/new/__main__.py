@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops_assets.new.example import orders
 from mlops_assets.new.project import check_name, write
-from mlops_assets.new.survey import Chosen, Survey, survey
+from mlops_assets.new.survey import Chosen, survey
 from resources.errors import PlatformError
 
 
@@ -26,31 +26,23 @@ def main(arguments: list[str] | None = None) -> int:
     except PlatformError as error:
         print(error, file=sys.stderr)
         return 1
-    print(_told(name, seen, len(files)))
+    later = f"what comes later than {seen.time.header} must say so"
+    print(f"{name}/: {len(files)} files. cd {name}, read README.md, then look at each line of the contract: {later}.")
     return 0
-
-
-def _told(name: str, seen: Survey, files: int) -> str:
-    known = seen.known.header if seen.known else "known_at, which is assumed: say when it is really known"
-    key = ", ".join(one.header for one in seen.key)
-    return (
-        f"{name}/: {files} files. Read off {seen.path.name}: time {seen.time.header}, key {key}, "
-        f"entity {seen.entity.header}, label {seen.label.header}{f' is {seen.yes}' if seen.yes else ''}, known from {known}; "
-        f"months {seen.months[0]} to {seen.months[-1]}.\n"
-        f"cd {name}, read README.md, then look at each line of the contract: what comes later than {seen.time.header} must say so."
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mlops_assets.new", description="Write a project that runs.")
     parser.add_argument("name", help="name of the project and of its package")
-    parser.add_argument("--csv", type=Path, help="your data; without it an example is written")
-    parser.add_argument("--time", help="column with the instant from which a row is known, and at which it is predicted")
+    parser.add_argument("--csv", type=Path, help="your data, with --time, --key, --entity and --label; without it an example is written")
+    parser.add_argument("--time", default="", help="column with the instant from which a row is known, and at which it is predicted")
     parser.add_argument("--key", action="append", default=[], help="column that tells one row from another; may be given several times")
-    parser.add_argument("--label", help="column to predict")
-    parser.add_argument("--positive", metavar="WORD", help="of a label in words: the one to predict")
-    parser.add_argument("--entity", help="column that says whose row it is: past outcomes are averaged for each")
-    parser.add_argument("--known", help="column with the instant from which the label is known; without it, a day after the row")
+    parser.add_argument("--label", default="", help="column to predict")
+    parser.add_argument("--positive", default="", metavar="WORD", help="of a label in words: the one to predict")
+    parser.add_argument("--entity", default="", help="column that says whose row it is: past outcomes are averaged for each")
+    parser.add_argument(
+        "--known", default="", help="column with the instant from which the label is known; without it, a day after the row"
+    )
     parser.add_argument("--timezone", default="UTC", help="of clock times without an offset, and of months (%(default)s)")
     return parser
 

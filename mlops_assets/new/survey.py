@@ -1,11 +1,10 @@
-"""What a CSV file looks like: types, formats, and which column is time, key, entity and label. Reads the file; writes nothing."""
+"""What a CSV file looks like: names, types and formats of its columns, and whether each suits its role. Reads it; writes nothing."""
 
 import keyword
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import available_timezones
@@ -25,7 +24,6 @@ FORMATS: Final = (
     *(f"{date} {clock}".strip() for date in DATES for clock in CLOCKS),
 )  # fmt: skip
 WHOLE: Final = r"^(0|-?[1-9]\d{0,17})$"
-LABELS: Final = ("label", "target", "outcome", "y")
 RESERVED: Final = TAKEN | {
     "bool", "column", "float", "int", "pl", "str", "table", "utc",
     "content_hash", "day", "example_month", "hour", "known_at", "known_from", "known_until", "label", "label_state", "live_prediction",
@@ -52,14 +50,14 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What the person said: headers by role, None where the file has to tell."""
+    """What the person said: headers by role."""
 
-    time: str | None = None
+    time: str = ""
     key: Sequence[str] = ()
-    label: str | None = None
-    entity: str | None = None
-    known: str | None = None
-    positive: str | None = None
+    label: str = ""
+    entity: str = ""
+    known: str = ""
+    positive: str = ""
     timezone: str = "UTC"
 
 
@@ -86,6 +84,7 @@ class Survey:
 ROLES: Final[Mapping[str, tuple[str, Callable[[Field], bool]]]] = {
     "time": ("an instant in one format in every row, from which the row is known", lambda one: one.kind == "UTC" and not one.nullable),
     "label": ("two values or more that are no instants, to be predicted", lambda one: one.kind != "UTC" and one.distinct >= TWO),
+    "key": ("a value in every row, which tells it from others", lambda one: not one.nullable),
     "known": ("instants in one format, from which the label is known", lambda one: one.kind == "UTC"),
     "entity": ("words or whole numbers that name whose row it is", lambda one: one.kind in {"str", "int"}),
 }
@@ -93,21 +92,21 @@ ROLES: Final[Mapping[str, tuple[str, Callable[[Field], bool]]]] = {
 
 
 def survey(path: Path, chosen: Chosen) -> Survey:
-    """Look at a file; what ``chosen`` leaves open is read off the data.
+    """Look at a file and at the columns that were chosen from it.
 
     Raises:
-        NotWritten: it is no CSV, an option names a column that is not there, or the data do not tell a role.
+        NotWritten: it is no CSV, or a column that was chosen is not there or cannot play its role.
     """
     if chosen.timezone not in available_timezones():
         raise NotWritten(f"--timezone {chosen.timezone} is no time zone", "Give its name, for example --timezone Europe/Berlin.")
     raw = _read(path)
     fields = _fields(raw, chosen.timezone)
-    role = partial(_role, path, fields)
-    known = role("known", chosen.known, ()) if chosen.known else None
-    time = role("time", chosen.time, (one for one in fields.values() if one != known))
-    label = role("label", chosen.label, (one for one in fields.values() if one.header.strip().lower() in LABELS))
-    key = _key(path, raw, fields, chosen.key, time=time, label=label)
-    entity = role("entity", chosen.entity, _whose(raw, fields, roles=(time, label, known), key=key))
+    time, label, entity = (_role(path, fields, role, getattr(chosen, role)) for role in ("time", "label", "entity"))
+    known = _role(path, fields, "known", chosen.known) if chosen.known else None
+    key = tuple(_role(path, fields, "key", header) for header in chosen.key or [""])
+    if raw.select(one.header for one in key).is_duplicated().any():
+        why = f"{path}: {', '.join(chosen.key)} is the same in several rows"
+        raise NotWritten(why, "Say what tells one row from another: --key COLUMN, several times if it takes more.")
     values = raw[label.header].drop_nulls().str.strip_chars()
     moments = raw.select(local_month(instant(pl.col(time.header), time.form, chosen.timezone), chosen.timezone)).to_series()
     return Survey(
@@ -175,48 +174,22 @@ def _reads(values: pl.Series, form: str, timezone: str) -> bool:
     return unread <= (0 if "%#z" in form else 0.005 * values.len())
 
 
-def _role(path: Path, fields: Mapping[str, Field], role: str, header: str | None, guess: Iterable[Field]) -> Field:
-    """The column of a role: the one that was named, or the only one of a guess that suits."""
-    if header is not None and header not in fields:
-        raise NotWritten(f"{path} has no column {header!r} for --{role}", f"Its columns are {', '.join(fields)}.")
+def _role(path: Path, fields: Mapping[str, Field], role: str, header: str) -> Field:
+    """The column that was named for a role."""
     must, suits = ROLES[role]
-    found = [one for one in ([fields[header]] if header else guess) if suits(one)]
-    if len(found) != 1:
-        why = f"{header} does not hold" if header else f"{_list(found)} all hold" if found else "no column is known to hold"
-        raise NotWritten(f"{path}: {why} {must}", f"Say which does, --{role} COLUMN; its columns are {', '.join(fields)}.")
-    return found[0]
+    if header not in fields or not suits(fields[header]):
+        why = f"{path}: --{role} {header or '(not given)'} is no column with {must}"
+        raise NotWritten(why, f"Say --{role} COLUMN; its columns are {', '.join(fields)}.")
+    return fields[header]
 
 
-def _key(
-    path: Path, raw: pl.DataFrame, fields: Mapping[str, Field], named: Sequence[str], *, time: Field, label: Field
-) -> tuple[Field, ...]:
-    """The columns that were named; else one that never repeats, or that with the time never does."""
-    if unknown := [one for one in named if one not in fields]:
-        raise NotWritten(f"{path} has no column {unknown[0]!r} for --key", f"Its columns are {', '.join(fields)}.")
-    names = [one for one in fields.values() if one.kind in {"str", "int"} and one != label]
-    guesses = [*((one,) for one in names), *((one, time) for one in names), (time,)]
-    for key in [tuple(fields[one] for one in named)] if named else guesses:
-        if not any(one.nullable for one in key) and not raw.select(one.header for one in key).is_duplicated().any():
-            return key
-    why = f"{', '.join(named) or 'every column'} is empty in some rows or the same in several"
-    raise NotWritten(f"{path}: {why}", "Say what tells one row from another: --key COLUMN, several times if it takes more.")
-
-
-def _whose(raw: pl.DataFrame, fields: Mapping[str, Field], *, roles: Sequence[Field | None], key: Sequence[Field]) -> list[Field]:
-    """The column with most names among those whose names come again and again; part of the key if there is no other."""
-    names = [one for one in fields.values() if ROLES["entity"][1](one) and one not in roles and not one.nullable]
-    again = [one for one in names if 1 < one.distinct <= raw.height // 5]
-    return sorted(again, key=lambda one: (one in key, one.kind != "str", -one.distinct))[:1]
-
-
-def _yes(path: Path, label: Field, values: pl.Series, positive: str | None) -> str:
-    """Of a text label: the value that is predicted; the rarer of two when nobody says."""
-    words = [str(one) for one in values.alias("word").value_counts().sort("count", "word", descending=True)["word"]]
-    said = words[-1] if positive is None and len(words) == TWO else positive
-    if said not in words:
+def _yes(path: Path, label: Field, values: pl.Series, positive: str) -> str:
+    """Of a label in words: the one that is predicted."""
+    words = sorted(set(values))
+    if positive not in words:
         shown = ", ".join(repr(one) for one in words[:8])
         raise NotWritten(f"{path}: {label.header} holds {len(words)} words ({shown})", "Say which is to be predicted: --positive WORD.")
-    return said
+    return positive
 
 
 def _threshold(label: Field, values: pl.Series) -> float | None:
@@ -225,7 +198,3 @@ def _threshold(label: Field, values: pl.Series) -> float | None:
         return 1.0
     numbers = values.cast(pl.Float64)
     return float(str(numbers.max())) if numbers.n_unique() == TWO else None
-
-
-def _list(fields: Sequence[Field]) -> str:
-    return ", ".join(one.header for one in fields)
