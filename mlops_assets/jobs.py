@@ -9,8 +9,9 @@ import dagster as dg
 # What `define_asset_job` returns has no public name; tests/upstream pins this one.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from mlops_assets.keys import key, table
+from mlops_assets.keys import key, short, table
 from mlops_assets.specs import Catalogue, ModelSpec
+from resources.registry.resource import Registry
 
 
 def ingest_keys(name: str) -> list[dg.AssetKey]:
@@ -88,6 +89,7 @@ class Done:
         return self.months(key("training_set", spec.name, "examples"))
 
 
-def newest(instance: dg.DagsterInstance) -> str:
-    """A cursor over everything that happened: while it stands still, nothing can have become due."""
-    return str(instance.event_log_storage.get_maximum_record_id() or 0)
+def looked_at(instance: dg.DagsterInstance, registry: Registry, catalogue: Catalogue) -> str:
+    """A cursor over all that makes a run due: events, ledger, declarations. While it stands still, nothing can have become due."""
+    declared = short([(spec.name, spec.train_on, spec.retrain) for spec in catalogue.models])
+    return f"{instance.event_log_storage.get_maximum_record_id() or 0} {registry.ledger().seq()} {declared}"

@@ -1,5 +1,6 @@
 """How things are named: asset keys, groups, tags. Imports nothing but dagster; holds no definitions."""
 
+from hashlib import sha256
 from typing import Final, Literal
 
 import dagster as dg
@@ -34,3 +35,8 @@ def group(asset_key: dg.AssetKey) -> str:
     """Whose it is, then its stage: ``flight_delay/training_set`` selects as ``group:"flight_delay/*"``."""
     stage, noun, _ = asset_key.path
     return f"{noun}/{stage}"
+
+
+def short(what: object) -> str:
+    """A name of sixteen letters for a value, made of its ``repr``: what run keys and cursors call it."""
+    return sha256(repr(what).encode()).hexdigest()[:16]

@@ -1,7 +1,5 @@
 """When the ledger says that other versions are live than those deployed, make the service answer them."""
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.automation import sensor
 from mlops_assets.jobs import deploy_keys
+from mlops_assets.keys import short
 from mlops_assets.specs import Catalogue
 from resources.registry.resource import Registry
 from resources.registry.states import Entry, live_at
@@ -26,7 +25,7 @@ def deploy_on_release(catalogue: Catalogue) -> dg.SensorDefinition:
     entry that was read begins to count: until then, or until there is more to read, the ledger is not read again.
     """
     served = {spec.name for spec in catalogue.models if spec.serving is not None}
-    routes = _short(sorted(served))
+    routes = short(sorted(served))
 
     def look(context: dg.SensorEvaluationContext, registry: Registry) -> dg.SensorResult | dg.SkipReason:
         deployed, read, until, *_ = [*(context.cursor or NOTHING).split(" ", 2), "", str(NEVER)]
@@ -35,7 +34,7 @@ def deploy_on_release(catalogue: Catalogue) -> dg.SensorDefinition:
             return dg.SkipReason("The ledger says nothing new.")
         turns = [entry for entry in registry.ledger().entries() if entry.subject in served and entry.activate_at is not None]
         live = _live(turns, now)
-        wanted = _short(live) if live else deployed
+        wanted = short(live) if live else deployed
         begins = [entry.activate_at for entry in turns if entry.activate_at is not None]
         cursor = f"{wanted} {there} {min((at for at in begins if at > now), default=NEVER)}"
         if wanted == deployed:
@@ -51,10 +50,6 @@ def deploy_on_release(catalogue: Catalogue) -> dg.SensorDefinition:
         launches=deploy_keys(catalogue),
         description="A promoted version is deployed: the service loads it, proves it, and answers with it.",
     )
-
-
-def _short(what: object) -> str:
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def _live(entries: Iterable[Entry], now: datetime) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final
 import dagster as dg
 
 from mlops_assets.automation import sensor
-from mlops_assets.jobs import Done, newest, train_keys
+from mlops_assets.jobs import Done, looked_at, train_keys
 from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, REASON_TAG, key
 from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue, ModelSpec, Monthly, Months, PerformanceDrop
@@ -21,7 +21,7 @@ def retrain_on_judged_month(catalogue: Catalogue) -> dg.SensorDefinition:
     calendar = calendar_of(catalogue)
 
     def look(context: dg.SensorEvaluationContext, registry: Registry) -> dg.SensorResult | dg.SkipReason:
-        now = newest(context.instance)
+        now = looked_at(context.instance, registry, catalogue)
         if now == context.cursor:
             return dg.SkipReason("Nothing happened since the last tick.")
         return dg.SensorResult(run_requests=list(_due(Done(context.instance), catalogue, registry, calendar)), cursor=now)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlops_assets.automation import sensor
-from mlops_assets.jobs import Done, newest, score_keys
+from mlops_assets.jobs import Done, looked_at, score_keys
 from mlops_assets.keys import MODEL_TAG
 from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue
@@ -31,7 +31,7 @@ def score_on_complete_month(catalogue: Catalogue) -> dg.SensorDefinition:
                     )
 
     def look(context: dg.SensorEvaluationContext, registry: Registry) -> dg.SensorResult | dg.SkipReason:
-        now = newest(context.instance)
+        now = looked_at(context.instance, registry, catalogue)
         if now == context.cursor:
             return dg.SkipReason("Nothing happened since the last tick.")
         return dg.SensorResult(run_requests=list(due(Done(context.instance), registry)), cursor=now)

@@ -114,3 +114,22 @@ def test_a_tick_is_repeated_with_equal_run_keys_and_skipped_when_nothing_happene
     assert isinstance(here.tick(sensor, first.cursor), dg.SkipReason)
     here.complete(MARCH)
     assert requests(here.tick(sensor, first.cursor)) == [("train two 2013-03", MARCH)]
+
+
+def test_a_model_that_is_new_in_the_catalogue_is_trained_although_nothing_happened(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    before = world(instance, tmp_path, models=[ONE])
+    before.complete(JANUARY, FEBRUARY)
+    first = before.tick(retrain_on_judged_month(before.catalogue))
+    assert isinstance(first, dg.SensorResult)
+    here = world(instance, tmp_path)
+    again = here.tick(retrain_on_judged_month(here.catalogue), first.cursor)
+    assert requests(again) == [("train one 2013-02", FEBRUARY), ("train two 2013-02", FEBRUARY)]
+
+
+def test_an_earlier_start_of_the_window_is_seen(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    before = world(instance, tmp_path, models=[ONE])
+    before.complete("2012-12", JANUARY)
+    nothing = before.tick(retrain_on_judged_month(before.catalogue))
+    assert isinstance(nothing, dg.SensorResult)
+    here = world(instance, tmp_path, models=[replace(ONE, train_on=replace(ONE.train_on, since="2012-12"))])
+    assert requests(here.tick(retrain_on_judged_month(here.catalogue), nothing.cursor)) == [("train one 2013-01", JANUARY)]

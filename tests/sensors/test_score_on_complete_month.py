@@ -67,3 +67,13 @@ def test_a_tick_is_repeated_with_equal_run_keys_and_skipped_when_nothing_happene
     assert requests(here.tick(sensor)) == requests(first) == [("score one 2013-02", FEBRUARY)]
     assert isinstance(first, dg.SensorResult)
     assert isinstance(here.tick(sensor, first.cursor), dg.SkipReason)
+
+
+def test_a_version_that_goes_live_without_a_run_is_seen(here: World) -> None:
+    here.complete(JANUARY, FEBRUARY)
+    sensor = score_on_complete_month(here.catalogue)
+    nothing = here.tick(sensor)
+    assert requests(nothing) == []
+    assert isinstance(nothing, dg.SensorResult)
+    here.promote(ONE, JANUARY)
+    assert requests(here.tick(sensor, nothing.cursor)) == [("score one 2013-02", FEBRUARY)]
