@@ -15,6 +15,7 @@ import stat
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -156,8 +157,9 @@ class Releases:
 def _store(path: Path, drafts: Path, files: Mapping[str, bytes]) -> None:
     """Write beside, then rename: the release is there whole or not at all. Whoever comes second keeps the first."""
     for left in drafts.glob("*"):  # by writers that were killed
-        if left.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # or by one that has finished meanwhile
+            if left.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     draft = drafts / f"{path.name}.{uuid.uuid4().hex}"
     try:
         draft.mkdir(parents=True)

@@ -333,6 +333,12 @@ def test_drafts_of_killed_writers_are_swept_after_a_while(store: Releases) -> No
     assert [path.name for path in drafts.iterdir()] == ["young"]
 
 
+def test_a_draft_that_goes_while_others_are_swept_disturbs_nobody(store: Releases) -> None:
+    (store.root / ".unfinished").mkdir(parents=True)
+    (store.root / ".unfinished" / "gone").symlink_to("nowhere")  # listed, and no longer there when it is looked at
+    assert store.load("churn", store.write("churn", PARTS, RECORD, SIGNATURE)).record == RECORD
+
+
 TOGETHER = """
 import sys
 from resources.registry.releases import Releases
