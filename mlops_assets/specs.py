@@ -113,6 +113,8 @@ class FeatureViewSpec:
         contract = self.source.contract
         yield from foreign((*self.columns, *self._stamps, *(window.at for window in self.windows.values())), contract)
         for stamp in self._stamps:
+            if stamp.dtype != DTYPES[UTC]:
+                yield f"its rows are stamped {stamp}, which is {stamp.dtype}. Take an instant column, or leave `stamp` out."
             for col in self.columns:
                 if col.available not in {stamp.name, contract.available, ALWAYS}:
                     yield (

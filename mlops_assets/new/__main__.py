@@ -22,12 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
                 csv, chosen = Path(folder, "orders.csv"), Chosen(time="ordered_at", key=("order_id",), label="returned", entity="customer")
                 csv.write_text(orders(), encoding="utf-8")
             seen = survey(csv, chosen)
-            files = write(Path.cwd() / name, seen)
+            write(Path.cwd() / name, seen)
     except PlatformError as error:
         print(error, file=sys.stderr)
         return 1
     later = f"what comes later than {seen.time.header} must say so"
-    print(f"{name}/: {len(files)} files. cd {name}, read README.md, then look at each line of the contract: {later}.")
+    print(f"{name}/ is written. cd {name}, read README.md, then look at each line of the contract: {later}.")
     return 0
 
 

@@ -40,8 +40,8 @@ def check_name(name: str) -> None:
         raise NotWritten(f"{name!r} is a name that other code imports, and one would hide the other", do)
 
 
-def write(folder: Path, seen: Survey) -> list[Path]:
-    """Write the project into a new folder, whole or not at all; its files, relative to it.
+def write(folder: Path, seen: Survey) -> None:
+    """Write the project into a new folder, whole or not at all.
 
     Raises:
         NotWritten: there is no room or no permission.
@@ -62,7 +62,6 @@ def write(folder: Path, seen: Survey) -> list[Path]:
         draft.rename(folder)
     except OSError as error:
         raise NotWritten(f"{folder} cannot be written ({error.strerror})", "Make room or give permission there.") from error
-    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def _words(package: str, seen: Survey) -> dict[str, str]:

@@ -137,12 +137,10 @@ def _read(path: Path) -> pl.DataFrame:
 
 def _fields(raw: pl.DataFrame, timezone: str) -> dict[str, Field]:
     fields: dict[str, Field] = {}
-    used: set[str] = set()
     for header in raw.columns:
         name = identifier(header)
-        while name in used:
+        while any(name == one.name for one in fields.values()):
             name = f"{name}_2"
-        used.add(name)
         values, nullable = raw[header].drop_nulls().str.strip_chars(), raw[header].has_nulls()
         kind, form = _kind(values, nullable=nullable, timezone=timezone)
         fields[header] = Field(header=header, name=name, kind=kind, nullable=nullable, form=form, distinct=values.n_unique())

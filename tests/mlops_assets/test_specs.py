@@ -75,6 +75,7 @@ REFUSED: list[tuple[Spec, Said, str]] = [
         PURE, {"stamp": Orders.placed_at},
         f"stall/lately: reads Orders.wait, known from handed_at, but its rows are stamped placed_at: {FUTURE}",
     ),
+    (PURE, {"stamp": Orders.items}, "stall/lately: its rows are stamped Orders.items, which is Int64. Take an instant column, or leave"),
     (LATELY, {"entity": GUEST}, "guest/lately: entity guest is keyed by guest, which Orders lacks. Add the column there, or take another"),
     (PURE, {"features": {"stall": str}}, "stall/lately: feature stall has the name of its key or stamp. Rename it."),
     (PURE, {"features": {"event_timestamp": str}}, "stall/lately: feature event_timestamp has the name of its key or stamp. Rename it."),
