@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.declarative_automation.serialized_objects import AutomationConditionEvaluationWithRunIds
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
@@ -53,6 +54,16 @@ def test_the_daemon_s_two_iterations_take_what_the_replay_gives_them() -> None:
         "submit_threadpool_executor",
     ]
     assert parameters(retry_run)[:2] == ["failed_run", "workspace_context"]
+
+
+def test_the_daemon_keeps_the_evaluations_that_the_replay_lets_through() -> None:
+    assert parameters(vars(AssetDaemon)["_add_auto_materialize_asset_evaluations_in_chunks"])[:4] == [
+        "self",
+        "instance",
+        "evaluation_id",
+        "evaluations",
+    ]
+    assert isinstance(AutomationConditionEvaluationWithRunIds.num_requested, property)
 
 
 def test_a_frozen_clock_is_what_dagster_reads() -> None:
