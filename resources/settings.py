@@ -114,10 +114,8 @@ def _one_of(choices: object, field: str, value: str) -> Any:
 def _ports(value: str) -> Any:
     ports = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
     if len(ports) != len(Settings.ui_ports) or len(set(ports)) != len(ports) or not all(0 < port < 2**16 for port in ports):
-        default = ",".join(str(port) for port in Settings.ui_ports)
-        raise BadSetting(
-            PREFIX + "UI_PORTS", f"is {value!r}, which is not four ports", f"Name those of Dagster, MLflow, Feast, reports: {default}."
-        )
+        do = f"Name those of Dagster, MLflow, Feast, reports: {','.join(map(str, Settings.ui_ports))}."
+        raise BadSetting(PREFIX + "UI_PORTS", f"is {value!r}, which is not four ports", do)
     return tuple(ports)
 
 

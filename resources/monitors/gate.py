@@ -15,7 +15,7 @@ import polars as pl
 
 from resources.errors import PlatformError
 from resources.monitors.frames import ALL, Task
-from resources.monitors.metrics import BETTER, LEVEL, Evidence, Floats, evidence, parts, scored
+from resources.monitors.metrics import BETTER, LEVEL, Evidence, evidence, parts, scored
 
 AGAINST_LIVE: Final = "against live"
 VERSIONS: Final = ("prediction", "live_prediction")
@@ -122,11 +122,7 @@ def _difference(
 ) -> Difference:
     if metric not in BETTER:
         raise NoBetterSide(metric=metric)
-
-    def difference(weights: Floats) -> Floats:
-        return candidate.value(metric, weights) - live.value(metric, weights)
-
-    value, low, high = candidate.measured(difference, seed=seed, level=level)
+    value, low, high = candidate.measured(metric, minus=live, seed=seed, level=level)
     slice_by, part = where
     return Difference(
         metric=metric, value=value, low=low, high=high, days=candidate.days, rows=candidate.rows, slice_by=slice_by, slice=part

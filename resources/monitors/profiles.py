@@ -61,10 +61,8 @@ class ColumnReference:
         """The bin of each value; -1 for null."""
         if self.numeric and numbers is not None:
             return np.where(np.isnan(numbers), -1, np.searchsorted(np.array(self.edges), numbers, side="left"))
-        index = {category: place for place, category in enumerate(self.categories)}
-        text = values.cast(pl.String)
-        place = text.replace_strict(index, default=len(index), return_dtype=pl.Int64)
-        return pl.select(pl.when(text.is_not_null()).then(place).otherwise(-1)).to_series().to_numpy()
+        places = {None: -1, **{category: place for place, category in enumerate(self.categories)}}
+        return values.cast(pl.String).replace_strict(places, default=len(self.categories), return_dtype=pl.Int64).to_numpy()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ def test_values_that_no_metric_can_use_are_refused_by_name(column: str, values: 
 
 def test_calibration_bins_hold_every_row_and_its_means() -> None:
     frame = classified(3000, 7)
-    found = calibration(frame, bins=10)
+    found = calibration(frame)
     assert dict(found.schema) == dict(CALIBRATION)
     assert found["rows"].sum() == 3000
     assert found["predicted"].is_sorted()

@@ -1,5 +1,6 @@
 """The Evidently page is a named sample that traps of the data cannot kill; files are replaced as a whole."""
 
+import gc
 import importlib
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_no_plot_is_drawn_that_the_page_does_not_show(tmp_path: Path, monkeypatc
     write_report(path, reference=flights(), current=flights(seed=1), columns=columns, title="t", task="regression", seed=7)
     assert drawn == []
     assert path.read_text().count("DATA DISTRIBUTION") == 2
+
+
+def test_the_garbage_collector_is_on_again_even_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidently: Any = importlib.import_module("evidently")
+
+    def failing(*_: object) -> None:
+        assert not gc.isenabled()
+        raise MemoryError
+
+    monkeypatch.setattr(evidently.Report, "run", failing)
+    with pytest.raises(MemoryError):
+        write_report(tmp_path / "p.html", reference=flights(), current=flights(), columns=["delay"], title="t", task="regression", seed=7)
+    assert gc.isenabled()
 
 
 def test_without_predictions_the_page_shows_inputs_only(tmp_path: Path) -> None:
