@@ -196,7 +196,7 @@ class Serving(dg.ConfigurableResource[Any]):
             process = subprocess.Popen(  # noqa: S603  our own interpreter and script
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
             )
-        _CHILDREN[:] = [process, *(child for child in _CHILDREN if child.poll() is None)]
+        _CHILDREN.append(process)
         url, started = f"http://{HOST}:{port}", start_time(process.pid) or time.time()
         endpoint = Endpoint(run=run, url=url, pid=process.pid, started=started, project=wanted.name, bento=wanted.tag, home=str(self._home))
         endpoint.write(folder / RECORD)
@@ -235,17 +235,17 @@ def _end(endpoint: Endpoint | None) -> None:
     """Ask the supervisor to stop, wait, and kill whatever of its tree is left."""
     import psutil
 
-    if endpoint is None or not endpoint.alive:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        supervisor = psutil.Process(endpoint.pid)
-        tree = [supervisor, *supervisor.children(recursive=True)]
-        supervisor.terminate()
-        for process in psutil.wait_procs(tree, timeout=STOP_SECONDS)[1]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(tree, timeout=STOP_SECONDS)
-    shutil.rmtree(endpoint.folder / "tmp", ignore_errors=True)
+    if endpoint is not None and endpoint.alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            supervisor = psutil.Process(endpoint.pid)
+            tree = [supervisor, *supervisor.children(recursive=True)]
+            supervisor.terminate()
+            for process in psutil.wait_procs(tree, timeout=STOP_SECONDS)[1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(tree, timeout=STOP_SECONDS)
+        shutil.rmtree(endpoint.folder / "tmp", ignore_errors=True)
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
 
 
 def _alive(path: Path) -> Endpoint | None:
