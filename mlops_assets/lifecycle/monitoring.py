@@ -1,14 +1,14 @@
 """Predictions to monitor: profiles, drift, realised performance, a report. The verdict decides what happens next, never the picture."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key, table
-from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result, rounded
+from mlops_assets.lifecycle.assets import Result, asset, described, history, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, ROW_ID, labels
 from mlops_assets.lifecycle.tables import Monitored
@@ -49,8 +49,8 @@ def judge(
 ) -> Judgement:
     """Judge the predictions of ``month``.
 
-    ``predicted`` holds every prediction so far, ``training`` the examples that the version was trained and judged on, ``settled`` the
-    labels with their state. History before the first prediction is the training set's: the same columns, read the same way.
+    ``predicted`` is what ``judged_by`` gives, ``training`` the examples that the version was trained and judged on, ``settled`` the labels
+    of all of ``predicted`` with their state. History before the first prediction is that of the training set: the same columns, read alike.
     """
     from resources.monitors.drift import drift, summary
     from resources.monitors.metrics import evaluate
@@ -91,7 +91,7 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "evidently"}, cadence="monthly", contract=contract,
                     description=f"How {spec.name} did in the month: drift of every input by day, realised performance, report."),
-        ins={"predicted": history(key("prediction", spec.name, "batch")), "source": month_of(table(spec.examples.table))},
+        ins={"predicted": history(key("prediction", spec.name, "batch")), "source": history(table(spec.examples.table))},
         partitions_def=partitions_def,
     )  # fmt: skip
     def verdicts(
@@ -104,10 +104,11 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
         reports: Reports,
         tracking: Tracking,
     ) -> Result:
-        month, answers = context.partition_key, predicted.collect()
+        month = context.partition_key
+        answers = judged_by(predicted, month)
         release = registry.releases().load(spec.name, answers.filter(pl.col(EXAMPLE_MONTH) == month)["content_hash"][0])
         training = training_of(spec, lake, release)
-        found = judge(spec, answers, training, labels(spec, source.collect(), until=clock.now()), release, month=month)
+        found = judge(spec, answers, training, settled(spec, source, answers, until=clock.now()), release, month=month)
         page = reports.page(spec.name, month)
         write(spec, found, training, page, title=f"{spec.name} {month}")
         links = {"report": reports.link(spec.name, month), "mlflow_run": tracking.ui_url(release.record["provenance"]["mlflow_run_id"])}
@@ -116,6 +117,19 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
         )
 
     return verdicts
+
+
+def judged_by(predicted: pl.LazyFrame, month: str) -> pl.DataFrame:
+    """The predictions that a month is judged by: its own, those of the ``HISTORY`` before it, and all of the version that made it."""
+    own = predicted.filter(pl.col(EXAMPLE_MONTH) == month).select(pl.col(DAY).min(), pl.col("content_hash").first())
+    since, version = own.collect().row(0)
+    return predicted.filter((pl.col(DAY) >= since - HISTORY) | (pl.col("content_hash") == version)).collect()
+
+
+def settled(spec: ModelSpec, source: pl.LazyFrame, predicted: pl.DataFrame, *, until: datetime) -> pl.DataFrame:
+    """The labels of predictions as known at ``until``: a version that lives for months is judged by all of them."""
+    months = predicted[EXAMPLE_MONTH].unique().implode()
+    return labels(spec, source.filter(pl.col("month").is_in(months)).collect(), until=until)
 
 
 def training_of(spec: ModelSpec, lake: Lake, release: Release) -> pl.DataFrame:

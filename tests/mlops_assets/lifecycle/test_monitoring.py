@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from mlops_assets.lifecycle.monitoring import Judgement, judge, metadata
-from tests.mlops_assets.lifecycle.orders import LATE, release
+from mlops_assets.lifecycle.monitoring import HISTORY, Judgement, judge, judged_by, metadata, settled
+from tests.mlops_assets.lifecycle.orders import LATE, order, orders, release
 
 RELEASE = release(parts={"mean": 0.1, "item": 0.05}, trained_until=date(2020, 3, 25))
 PER_DAY = 500
@@ -63,3 +63,24 @@ def test_a_month_whose_labels_turned_round_fell() -> None:
 
 def test_only_days_of_the_month_are_judged() -> None:
     assert judged().rows["day"].min() == date(2020, 4, 1)
+
+
+def answered(*months: tuple[str, str]) -> pl.DataFrame:
+    """One prediction a day of each month, by the version named beside it."""
+    firsts = [(date.fromisoformat(f"{month}-01"), month, version) for month, version in months]
+    rows = [(first + timedelta(days=day), month, version) for first, month, version in firsts for day in range(28)]
+    return pl.DataFrame(rows, schema=["day", "example_month", "content_hash"], orient="row")
+
+
+def test_a_month_is_judged_by_ten_weeks_of_predictions_and_by_all_of_its_version() -> None:
+    lately = answered(("2020-01", "new"), ("2020-02", "old"), ("2020-06", "old"), ("2020-07", "new"))
+    found = judged_by(lately.lazy(), "2020-07")
+    assert found["example_month"].unique().sort().to_list() == ["2020-01", "2020-06", "2020-07"]
+    assert date(2020, 7, 1) - HISTORY < date(2020, 6, 1)
+
+
+def test_a_version_that_lives_for_months_is_judged_by_the_labels_of_all_of_them() -> None:
+    due = [datetime(2020, month, 10, 17, tzinfo=ZONE) for month in (2, 3, 4)]
+    source = orders(*(order(f"{one:%B}", due=one) for one in due)).lazy()
+    found = settled(LATE, source, answered(("2020-02", "a"), ("2020-03", "a")), until=datetime(2020, 5, 1, tzinfo=ZONE))
+    assert dict(found.select("row_id", "label_state").iter_rows()) == {"February": "mature", "March": "mature"}
