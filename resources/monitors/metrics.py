@@ -166,7 +166,7 @@ def evidence(data: Scored, *, task: Task) -> Evidence:
         return Evidence(sums=data.per_day(mae=np.abs(error), bias=error, square=error**2, centred=centred, centred_square=centred**2))
     safe = np.clip(data.prediction, _EPSILON, 1 - _EPSILON)
     sums = data.per_day(label=data.label, log_loss=-np.log(np.where(data.label == 1, safe, 1 - safe)), brier=error**2)
-    cuts = quantile_edges(data.prediction, BINS)
+    cuts = quantile_edges(np.sort(data.prediction), BINS)
     size = len(cuts) + 1
     place = data.day * size + np.searchsorted(cuts, data.prediction, side="left")
     gaps = np.bincount(place, weights=error, minlength=data.days * size).astype(np.float64).reshape(data.days, size)
@@ -204,7 +204,7 @@ def parts(frame: pl.DataFrame, slices: Sequence[str]) -> Iterator[tuple[str, str
 def calibration(frame: pl.DataFrame) -> pl.DataFrame:
     """Mean prediction against mean label in bins of equally many rows, with the interval of the mean label over days."""
     data = scored(frame, task="regression")
-    place = np.searchsorted(quantile_edges(data.prediction, BINS), data.prediction, side="left")
+    place = np.searchsorted(quantile_edges(np.sort(data.prediction), BINS), data.prediction, side="left")
     within = float(data.label.min()), float(data.label.max())
     rows: list[tuple[object, ...]] = []
     for number in np.unique(place):
@@ -231,11 +231,10 @@ def student(level: float, *, freedom: int) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
-def quantile_edges(values: Floats, bins: int) -> Floats:
-    """Upper ends of all bins but the last: values that occur, so that a lattice of numbers is kept."""
-    if not len(values):
-        return np.zeros(0)
-    ordered = np.sort(values)
+def quantile_edges(ordered: Floats, bins: int) -> Floats:
+    """Upper ends of all bins but the last, for values in ascending order: values that occur, so that a lattice of numbers is kept."""
+    if not len(ordered):
+        return ordered
     places = np.ceil(np.arange(1, bins) * len(ordered) / bins).astype(np.int64) - 1
     edges = np.unique(ordered[np.maximum(places, 0)])
     return edges[edges < ordered[-1]]
