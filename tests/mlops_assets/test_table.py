@@ -108,7 +108,7 @@ def test_text_becomes_a_value_of_the_contract_s_type() -> None:
     row = read(id=" a ", at="2024-01-31 23:30", until="2024-02-01T05:30+00:00", amount=" 1.5", pieces="3", good="TRUE")
     midnight = datetime(2024, 2, 1, 4, 30, tzinfo=ZONE)
     assert row == {"id": "a", "at": midnight, "until": midnight.replace(hour=5), "amount": 1.5, "pieces": 3, "good": True}
-    assert read(amount="false") == {"amount": 0.0}
+    assert (read(amount="false"), read(amount="True")) == ({"amount": 0.0}, {"amount": 1.0})
 
 
 def test_text_that_cannot_be_read_is_never_missing_where_missing_is_allowed() -> None:
