@@ -114,10 +114,9 @@ class Evidence:
         86 % of the cases, this in 94 %, at the nominal 95 %.
         """
         drawn = day_weights(len(self.sums["rows"]), seed=seed)
-        found = [
-            self.value(metric, weights) - (minus.value(metric, weights) if minus else 0.0) for weights in (np.ones_like(drawn[:1]), drawn)
-        ]
-        value, replicates = float(found[0][0]), found[1][np.isfinite(found[1])]
+        weights = np.vstack([np.ones_like(drawn[:1]), drawn])
+        found = self.value(metric, weights) - (minus.value(metric, weights) if minus else 0.0)
+        value, replicates = float(found[0]), found[1:][np.isfinite(found[1:])]
         if not np.isfinite(value):
             return UNKNOWN
         if self.days < MIN_DAYS or len(replicates) < REPLICATES // 2:
