@@ -93,66 +93,44 @@ def column(
 
 
 @dataclass_transform(kw_only_default=True)
-class TableMeta(type):
-    """Turns annotations into ``Column`` objects and checks that every ``available`` names an instant of the same table."""
+class Table:
+    """Base of every contract. Options: ``available`` (instant column or ALWAYS), ``key`` (default: unique columns), ``level``.
 
-    columns: Mapping[str, Column]
-    available: str
-    level: Level
-    key: tuple[str, ...]
+    Annotations become ``Column`` objects. ``rules`` are cross-column facts: name -> Polars expression that is true, or null where it does
+    not apply.
+    """
 
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], space: dict[str, Any], *, available: str = "", key: tuple[str, ...] = (),
-        level: Level = "internal",
-    ) -> "TableMeta":  # fmt: skip
-        """The table's class with its columns, key, level and availability; refused when they cannot mean anything."""
-        said = {column: value for column, value in space.items() if isinstance(value, _Said)}
-        cls = super().__new__(mcs, name, bases, {own: value for own, value in space.items() if own not in said})
-        if not bases:
-            return cls
-        hints = {column: hint for column, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
-        refuse(name, _unclear(name, bases, hints, said, available=available))
-        cls.columns = {
-            column: _column(name, column, hint, {"available": available, **said.get(column, {})}) for column, hint in hints.items()
-        }
+    columns: ClassVar[Mapping[str, Column]]
+    available: ClassVar[str]
+    level: ClassVar[Level]
+    key: ClassVar[tuple[str, ...]]
+    rules: ClassVar[Mapping[str, pl.Expr]] = {}
+
+    def __init_subclass__(cls, *, available: str = "", key: tuple[str, ...] = (), level: Level = "internal") -> None:
+        """Make the columns; a table that cannot mean anything is refused."""
+        hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is not ClassVar}
+        refuse(cls.__name__, _unclear(cls, hints, available))
+        cls.columns = {name: _column(cls, name, hint, available) for name, hint in hints.items()}
         cls.available, cls.level = available, level
-        cls.key = key or tuple(column for column, one in cls.columns.items() if one.unique)
-        for column, one in cls.columns.items():
-            setattr(cls, column, one)
-        refuse(name, cls._impossible())
-        return cls
-
-    def _impossible(cls) -> Iterator[str]:
-        if not cls.key or set(cls.key) - set(cls.columns):
-            yield f"needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(cls.columns)}."
-        if cls.level not in LEVELS:
-            yield f"level={cls.level!r} is none of {', '.join(LEVELS)}."
-        for name in cls.key:
-            if cls.columns[name].nullable:
-                yield f"{name} may be null and identifies no row. Take `| None` off, or another key."
-        types = {name: col.dtype for name, col in cls.columns.items()}
+        cls.key = key or tuple(name for name, col in cls.columns.items() if col.unique)
         for name, col in cls.columns.items():
-            if col.available != ALWAYS and types.get(col.available) != DTYPES[UTC]:
-                yield f"{name} is available={col.available!r}, which is none of its instants. Name a column annotated UTC, or ALWAYS."
-            if col.absent_when is not None and types.get(col.absent_when) != DTYPES[bool]:
-                yield f"{name} is absent_when={col.absent_when!r}, which is no column annotated bool. Name one."
+            setattr(cls, name, col)
+        refuse(cls.__name__, _impossible(cls))
 
 
-def _column(table: str, name: str, hint: object, said: Mapping[str, Any]) -> Column:
-    dtype, nullable = ANNOTATIONS[hint]
-    return Column(table=table, name=name, dtype=dtype, nullable=nullable, **said)
-
-
-def _unclear(name: str, bases: tuple[type, ...], hints: Mapping[str, Any], said: Iterable[str], *, available: str) -> Iterator[str]:
+def _unclear(table: type[Table], hints: Mapping[str, Any], available: str) -> Iterator[str]:
     """What keeps columns from being made."""
+    name = table.__name__
     if not available:
         yield f"say when a row becomes known, `class {name}(Table, available=...)`: an instant column or ALWAYS."
-    if bases != (Table,):
+    if table.__bases__ != (Table,):
         yield f"a contract is a `class {name}(Table, ...)`: what another table says of its columns is not inherited. Write them out."
-    for column in said:
-        if column not in hints:
+    for column, said in vars(table).items():
+        if isinstance(said, _Said) and column not in hints:
             yield f"{column} needs its type, `{column}: float = column(...)`."
     for column, hint in hints.items():
+        if not isinstance(vars(table).get(column, _Said()), _Said):
+            yield f"{column} has a value. Write `{column}: ... = column(...)`, or the type alone."
         if column in TAKEN:
             yield f"{column} means something to the platform; call your column something else."
         if hint not in ANNOTATIONS:
@@ -160,10 +138,24 @@ def _unclear(name: str, bases: tuple[type, ...], hints: Mapping[str, Any], said:
             yield f"{column} is {hint}, which is no column type. Use one of {kinds}, with `| None` if it may be null."
 
 
-class Table(metaclass=TableMeta):
-    """Base of every contract. Options: ``available`` (instant column or ALWAYS), ``key`` (default: unique columns), ``level``.
+def _column(table: type[Table], name: str, hint: object, available: str) -> Column:
+    dtype, nullable = ANNOTATIONS[hint]
+    said = _Said(available=available) | vars(table).get(name, {})
+    return Column(table=table.__name__, name=name, dtype=dtype, nullable=nullable, **said)
 
-    ``rules`` are cross-column facts: name -> Polars expression that is true, or null where it does not apply.
-    """
 
-    rules: ClassVar[Mapping[str, pl.Expr]] = {}
+def _impossible(table: type[Table]) -> Iterator[str]:
+    """What columns that are made cannot mean together."""
+    if not table.key or set(table.key) - set(table.columns):
+        yield f"needs a key: `column(unique=True)` or `key=(...)` of its columns {', '.join(table.columns)}."
+    if table.level not in LEVELS:
+        yield f"level={table.level!r} is none of {', '.join(LEVELS)}."
+    for name in table.key:
+        if table.columns[name].nullable:
+            yield f"{name} may be null and identifies no row. Take `| None` off, or another key."
+    types = {name: col.dtype for name, col in table.columns.items()}
+    for name, col in table.columns.items():
+        if col.available != ALWAYS and types.get(col.available) != DTYPES[UTC]:
+            yield f"{name} is available={col.available!r}, which is none of its instants. Name a column annotated UTC, or ALWAYS."
+        if col.absent_when is not None and types.get(col.absent_when) != DTYPES[bool]:
+            yield f"{name} is absent_when={col.absent_when!r}, which is no column annotated bool. Name one."

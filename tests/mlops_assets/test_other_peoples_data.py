@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from types import new_class
 from typing import Any, cast
 
 import polars as pl
@@ -12,7 +13,7 @@ from mlops_assets.flights.catalogue import CATALOGUE
 from mlops_assets.lifecycle.training import split
 from mlops_assets.replay.months import Replay
 from mlops_assets.specs import Catalogue
-from mlops_assets.table import UTC, DeclarationError, Table, TableMeta, column
+from mlops_assets.table import UTC, DeclarationError, Table, column
 from resources.inbox import Inbox
 from resources.serving.scoring import prediction_ids
 
@@ -43,7 +44,7 @@ def test_a_column_may_name_an_example_and_be_a_feature_of_it() -> None:
 def test_a_column_that_means_something_to_a_contract_is_refused_by_name(name: str) -> None:
     space = {"__annotations__": {"at": UTC, "id": str, name: str}, "id": column(unique=True)}
     with pytest.raises(DeclarationError, match=name):
-        TableMeta("Orders", (Table,), space, available="at")
+        new_class("Orders", (Table,), {"available": "at"}, lambda body: body.update(space))
 
 
 def test_a_month_without_rows_delivers_no_file(tmp_path: Path) -> None:

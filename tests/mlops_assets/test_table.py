@@ -3,13 +3,14 @@
 from datetime import UTC as ZONE
 from datetime import datetime
 from pathlib import Path
+from types import new_class
 from typing import Any
 
 import polars as pl
 import pytest
 
 from mlops_assets import greedy
-from mlops_assets.table import ALWAYS, UTC, Column, DeclarationError, Table, TableMeta, column, highest
+from mlops_assets.table import ALWAYS, UTC, Column, DeclarationError, Table, column, highest
 from mlops_assets.text import EPOCH, archive, local_month, typed
 from tests.mlops_assets.lifecycle.orders import Orders
 
@@ -31,7 +32,7 @@ class Readings(Table, available="at", key=("id", "at")):
 
 
 def declared(columns: dict[str, Any], said: dict[str, Any] | None = None, bases: tuple[type, ...] = (Table,), **options: Any) -> type:
-    return TableMeta("Sales", bases, {"__annotations__": columns, **(said or {})}, **options)
+    return new_class("Sales", bases, options, lambda space: space.update({"__annotations__": columns, **(said or {})}))
 
 
 def test_an_annotation_becomes_a_column_with_its_type_and_the_instant_from_which_it_is_known() -> None:
@@ -56,6 +57,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] =
         "say when a row becomes known, `class Sales(Table, available=...)`: an instant column or",
     ),
     "no type": ({}, {"paid": column(ge=0)}, {}, "paid needs its type, `paid: float = column(...)`."),
+    "a value": ({"paid": float}, {"paid": 3.5}, {}, "paid has a value. Write `paid: ... = column(...)`, or the type alone."),
     "two types": ({"paid": int | str}, {}, {}, f"paid is int | str, which is no column type. {KINDS}"),
     "odd type": ({"paid": list[int]}, {}, {}, f"paid is list[int], which is no column type. {KINDS}"),
     "taken name": ({"ingested_at": UTC}, {}, {}, "ingested_at means something to the platform; call your column something else."),
