@@ -150,7 +150,6 @@ def write(spec: ModelSpec, found: Judgement, training: pl.DataFrame, page: Any, 
         seed=spec.seed,
         sample=spec.monitor.sample,
         title=title,
-        task=spec.task,
     )
 
 

@@ -1,7 +1,7 @@
 """Pages for people: an Evidently report of a small named sample, and the index of reports. Renders; the verdicts are made elsewhere.
 
 Evidently is imported here and nowhere else, inside the function (7-11 s). It reads a column wrongly or drops it in silence unless it gets a
-complete definition and plain numpy types, and one all-null column or a single class ends the whole report: all are taken care of here.
+complete definition and plain numpy types, and one all-null column ends the whole report: both are taken care of here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy.typing as npt
 import polars as pl
 
 from resources.errors import PlatformError
-from resources.monitors.frames import Task
 from resources.settings import be_quiet
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS: Final = 12
 MISSING: Final = "(missing)"
-_FIXED: Final = ("prediction", "label")
 _NOISE: Final = (
     "numpy.core is deprecated",  # evidently/legacy/tests/utils.py, when imported
     "invalid escape sequence",  # evidently/descriptors/text_match.py, when compiled
@@ -63,30 +61,18 @@ class IndexRow:
 
 
 def write_report(
-    path: Path,
-    *,
-    reference: pl.DataFrame,
-    current: pl.DataFrame,
-    columns: Sequence[str],
-    title: str,
-    task: Task,
-    seed: int,
-    sample: int = 2000,
+    path: Path, *, reference: pl.DataFrame, current: pl.DataFrame, columns: Sequence[str], title: str, seed: int, sample: int = 2000
 ) -> None:
     """Write the Evidently page of at most 12 ``columns`` and ``sample`` rows of each side; the page says that it is a sample.
 
-    Columns that hold no value on one side are left out and named. Where both sides have ``prediction`` and ``label`` (for classification of
-    both classes), the page shows the task's metrics too.
+    Columns that hold no value on one side are left out and named.
     """
     wanted, both = list(dict.fromkeys(columns))[:MOST_COLUMNS], (reference, current)
     usable = [name for name in wanted if all(side[name].count() for side in both)]
     if not usable:
         raise NothingToReport(title=title, reference=reference.height, current=current.height)
-    scored = all(name in side.columns and side[name].count() for name in _FIXED for side in both)
-    fixed = _FIXED if scored else ()
     kinds = {name: all(side.schema[name].is_numeric() for side in both) for name in usable}
-    sides = [_sampled(side.select(*dict.fromkeys([*usable, *fixed])).drop_nulls(fixed), sample=sample, seed=seed) for side in both]
-    judged = task if scored and (task == "regression" or all(side["label"].n_unique() > 1 for side in sides)) else None
+    sides = [_sampled(side.select(usable), sample=sample, seed=seed) for side in both]
     before, now = (f"{side.height:,} of {whole.height:,}" for side, whole in zip(sides, both, strict=True))
     without = ", ".join(name for name in wanted if name not in usable)
     note = (
@@ -94,7 +80,7 @@ def write_report(
         f"{f' Without values, so not shown: {without}.' if without else ''} Its drift flags are Evidently's own and decide nothing; "
         "the verdict is made of all rows and stands in the monitor table."
     )
-    page = _render([_plain(side, kinds=kinds, task=judged) for side in sides], kinds=kinds, task=judged)
+    page = _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds)
     said = _NOTE.format(title=html.escape(title), note=html.escape(note))
     write_text_atomic(path, page.replace("<body>", f"<body>{said}", 1))
 
@@ -132,11 +118,11 @@ def _undisturbed() -> Generator[None]:
                 gc.enable()
 
 
-def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | None) -> str:
+def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool]) -> str:
     be_quiet()
     with _undisturbed():
-        from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report
-        from evidently.presets import ClassificationPreset, DataDriftPreset, RegressionPreset
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
 
         class Inputs(DataDriftPreset):
             """The preset's page without the metrics behind it: they draw every plot once more, and the page shows none of them."""
@@ -145,23 +131,14 @@ def _render(sides: list[pd.DataFrame], *, kinds: dict[str, bool], task: Task | N
                 del context
                 return []
 
-        positive: Any = 1  # evidently declares a str and compares it with the label, which is a number here
-        numeric = [name for name, number in kinds.items() if number]
-        judged: dict[str, Any] = {"numerical_columns": [*numeric, "prediction"] if task and "prediction" not in kinds else numeric}
-        metrics: list[Any] = [Inputs(columns=list(kinds))]
-        if task == "classification":
-            judged["classification"] = [BinaryClassification(target="label", prediction_probas="prediction", pos_label=positive)]
-            metrics.append(ClassificationPreset())
-        elif task == "regression":
-            judged["regression"] = [Regression(target="label", prediction="prediction")]
-            metrics.append(RegressionPreset())
         definition = DataDefinition(
-            categorical_columns=[name for name in kinds if name not in numeric],
-            text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[], **judged,
+            numerical_columns=[name for name, numeric in kinds.items() if numeric],
+            categorical_columns=[name for name, numeric in kinds.items() if not numeric],
+            text_columns=[], datetime_columns=[], unknown_columns=[], list_columns=[],
         )  # fmt: skip
         dataset: Any = Dataset  # its constructor is half typed
         reference, current = (dataset.from_pandas(side, definition) for side in sides)
-        return Report(metrics).run(current, reference).get_html_str(as_iframe=False)
+        return Report([Inputs(columns=list(kinds))]).run(current, reference).get_html_str(as_iframe=False)
 
 
 def _sampled(side: pl.DataFrame, *, sample: int, seed: int) -> pl.DataFrame:
@@ -170,15 +147,13 @@ def _sampled(side: pl.DataFrame, *, sample: int, seed: int) -> pl.DataFrame:
     return side[np.sort(np.random.default_rng(seed).choice(side.height, size=sample, replace=False))]
 
 
-def _plain(side: pl.DataFrame, *, kinds: dict[str, bool], task: Task | None) -> pd.DataFrame:
+def _plain(side: pl.DataFrame, *, kinds: dict[str, bool]) -> pd.DataFrame:
     import pandas as pd
 
     def values(name: str) -> npt.NDArray[Any]:
-        if name == "label" and task == "classification":
-            return side[name].cast(pl.Int64).to_numpy()
-        if not kinds.get(name, True):
+        if not kinds[name]:
             return np.array(side[name].cast(pl.String).fill_null(MISSING).to_list(), dtype=object)
-        numbers = side[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        numbers = side[name].cast(pl.Float64).to_numpy()
         return np.where(np.isfinite(numbers), numbers, np.nan)
 
     return pd.DataFrame({name: values(name) for name in side.columns})

@@ -331,7 +331,7 @@ def monitor(floor: Floor, spec: ModelSpec, month: str) -> None:
     with floor.part("report"):
         worst = [one.column for one in summary(drifted).columns][:12]
         page = floor.home / "reports" / spec.name / f"{month}.html"
-        write_report(page, reference=live.training, current=answers, columns=worst, title=month, task=spec.task, seed=spec.seed)
+        write_report(page, reference=live.training, current=answers, columns=worst, title=month, seed=spec.seed)
 
 
 def serve(floor: Floor) -> list[float]:

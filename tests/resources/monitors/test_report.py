@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from resources.monitors.frames import Task
 from resources.monitors.report import IndexRow, NothingToReport, index_page, write_report, write_text_atomic
 
 COLUMNS = ("empty", "delay", "carrier", "weekend", "seats", "odd")
@@ -34,11 +33,10 @@ def flights(rows: int = 700, *, seed: int = 0) -> pl.DataFrame:
     ).with_columns(seats=pl.when(pl.col("seats") == 50).then(None).otherwise("seats"))
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_page_is_complete_and_says_that_it_is_a_sample(tmp_path: Path, task: Task) -> None:
+def test_the_page_is_complete_and_says_that_it_is_a_sample(tmp_path: Path) -> None:
     path = tmp_path / "reports" / "flight_delay" / "2013-07.html"
     unlabelled = flights(seed=1).with_columns(label=pl.when(pl.int_range(pl.len()) < 20).then(None).otherwise("label"))
-    write_report(path, reference=flights(), current=unlabelled, columns=COLUMNS, title="A <b>", task=task, seed=7, sample=300)
+    write_report(path, reference=flights(), current=unlabelled, columns=COLUMNS, title="A <b>", seed=7, sample=300)
     page = path.read_text()
     assert "300 of 700 current rows against 300 of 700 reference rows (seed 7) in 5 columns" in page
     assert "Without values, so not shown: empty." in page
@@ -57,7 +55,7 @@ def test_no_plot_is_drawn_that_the_page_does_not_show(tmp_path: Path, monkeypatc
     statistics: Any = importlib.import_module("evidently.metrics.column_statistics")
     monkeypatch.setattr(statistics.ValueDriftCalculation, "calculate", once_more)
     path, columns = tmp_path / "page.html", ["delay", "carrier"]
-    write_report(path, reference=flights(), current=flights(seed=1), columns=columns, title="t", task="regression", seed=7)
+    write_report(path, reference=flights(), current=flights(seed=1), columns=columns, title="t", seed=7)
     assert drawn == []
     assert path.read_text().count("DATA DISTRIBUTION") == 2
 
@@ -71,52 +69,35 @@ def test_the_garbage_collector_is_on_again_even_after_a_failure(tmp_path: Path, 
 
     monkeypatch.setattr(evidently.Report, "run", failing)
     with pytest.raises(MemoryError):
-        write_report(tmp_path / "p.html", reference=flights(), current=flights(), columns=["delay"], title="t", task="regression", seed=7)
+        write_report(tmp_path / "p.html", reference=flights(), current=flights(), columns=["delay"], title="t", seed=7)
     assert gc.isenabled()
-
-
-def test_without_predictions_the_page_shows_inputs_only(tmp_path: Path) -> None:
-    path = tmp_path / "page.html"
-    write_report(
-        path,
-        reference=flights().drop("prediction"),
-        current=flights(seed=1),
-        columns=["delay", "carrier"],
-        title="t",
-        task="regression",
-        seed=7,
-    )
-    assert "700 of 700 current rows" in path.read_text()
 
 
 def test_a_column_that_changed_from_number_to_text_is_shown_as_categories(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_report(
-        path, reference=flights().drop("label"), current=flights(seed=1).cast({"seats": pl.String}), columns=["seats"], title="t",
-        task="regression", seed=7,
+        path, reference=flights().drop("label"), current=flights(seed=1).cast({"seats": pl.String}), columns=["seats"], title="t", seed=7,
     )  # fmt: skip
     assert "seats" in path.read_text()
 
 
-def test_labels_of_one_class_or_a_handful_of_rows_do_not_end_the_page(tmp_path: Path) -> None:
+def test_a_handful_of_rows_does_not_end_the_page(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    late = flights(3, seed=1).with_columns(label=pl.lit(1.0), delay=pl.lit(5.0), carrier=pl.Series(["a", "b", "c"]))
-    write_report(path, reference=flights(), current=late, columns=COLUMNS, title="t", task="classification", seed=7)
+    late = flights(3, seed=1).with_columns(delay=pl.lit(5.0), carrier=pl.Series(["a", "b", "c"]))
+    write_report(path, reference=flights(), current=late, columns=COLUMNS, title="t", seed=7)
     assert "3 of 3 current rows" in path.read_text()
 
 
 def test_at_most_twelve_columns_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     wide = flights(50).with_columns(pl.col("delay").alias(f"c{n}") for n in range(14))
-    write_report(path, reference=wide, current=wide, columns=[f"c{n}" for n in range(14)], title="t", task="regression", seed=7)
+    write_report(path, reference=wide, current=wide, columns=[f"c{n}" for n in range(14)], title="t", seed=7)
     assert "in 12 columns" in path.read_text()
 
 
 def test_nothing_to_show_is_said_and_no_file_is_left(tmp_path: Path) -> None:
     with pytest.raises(NothingToReport, match="no report can be drawn of 700 reference rows, 0 current rows"):
-        write_report(
-            tmp_path / "page.html", reference=flights(), current=flights().clear(), columns=["delay"], title="t", task="regression", seed=7
-        )
+        write_report(tmp_path / "page.html", reference=flights(), current=flights().clear(), columns=["delay"], title="t", seed=7)
     assert list(tmp_path.iterdir()) == []
 
 
