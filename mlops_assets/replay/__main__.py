@@ -57,7 +57,7 @@ class HomeUnusable(PlatformError):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the replay is complete, 1 with one clear sentence otherwise."""
     options = _parser().parse_args(arguments)
-    be_quiet(OMP_WAIT_POLICY="PASSIVE")  # LightGBM otherwise spins on cores that others want: seven times the CPU
+    be_quiet(GOMP_SPINCOUNT="1000")  # LightGBM otherwise spins on cores that others want, ten times as long; asleep, two cores are one
     hold_service()
     gc.set_threshold(*SELDOM)
     warnings.filterwarnings("ignore", "coroutine 'BaseEventLoop.shutdown_asyncgens' was never awaited")  # Dagster closing a loop of its own
