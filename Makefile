@@ -2,7 +2,7 @@
 .PHONY: demo test ui check servers lock
 
 demo: .venv/ready ; @.venv/bin/python -m mlops_assets.replay
-test: .venv/ready servers ; @.venv/bin/python -m pytest --cov -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+test: .venv/ready servers ; @.venv/bin/python -m pytest --cov -n logical --maxprocesses 4 --no-loadscope-reorder
 ui: .venv/ready ; @.venv/bin/python -m mlops_assets.ui
 check: .venv/ready ; @.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/basedpyright && .venv/bin/lint-imports
 lock: .venv/ready ; @deploy/embedded/lock.sh

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -21,14 +21,23 @@ def pytest_configure() -> None:
     be_quiet()
 
 
-LONG = ("tests/journeys", "tests/integration")
+TOGETHER: Final = ("tests/journeys/year/",)
+LONG: Final = ("tests/journeys/", "tests/docs/", "tests/integration/")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Processes share the tests by file, and by folder where a folder shares what takes long to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes share the tests: those of a file stay together, and so do all that read the replayed year. Long ones begin first."""
-    for item in items:
-        shared = "year" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("year" if shared else item.location[0]))
+    """The long ones begin first."""
     items.sort(key=lambda item: not item.location[0].startswith(LONG))
 
 

@@ -1,10 +1,8 @@
-"""What the journeys share: the demo's command on a folder, and one home that it replayed to April."""
+"""What the journeys share: the demo's command on a folder, and what it leaves there."""
 
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from resources.profiles import Resources, embedded
 from resources.settings import Settings, child_environment
@@ -26,12 +24,3 @@ def table(said: str) -> str:
 def world(home: Path) -> Resources:
     """The resources of the replayed home."""
     return embedded(Settings(home=home), "flights")
-
-
-@pytest.fixture(scope="session")
-def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A home that was replayed to April, and what the command said; copy it before a test writes into it."""
-    home = tmp_path_factory.mktemp("year") / "home"
-    done = replay(home, "--until", MONTHS[-1])
-    assert done.returncode == 0, done.stderr
-    return home, done.stdout

@@ -13,9 +13,10 @@ import pytest
 
 from tests.journeys.conftest import table
 from tests.journeys.killed import POINTS
-from tests.journeys.tiny import Kiosk, cut_off, digests, ledger, made, mlflow, replay_arguments, rows, runs
+from tests.journeys.tiny import LAST, Kiosk, cut_off, digests, ledger, made, mlflow, replay_arguments, rows, runs
 
 KILLED = -signal.SIGKILL
+LATER = "2020-03"
 SERVICE = "deployment/kiosk/service"
 
 
@@ -28,14 +29,14 @@ def succeeded(found: Counter[tuple[str, str, str]]) -> dict[tuple[str, str], int
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Kiosk, str]:
     """A home that was replayed in one go, and what the command said."""
     one = Kiosk(tmp_path_factory.mktemp("undisturbed"), TZ="UTC", PYTHONHASHSEED="0", POLARS_MAX_THREADS="2", OMP_NUM_THREADS="2")
-    done = one.replay()
+    done = one.replay(until=LATER)
     assert done.returncode == 0, done.stderr
     return one, table(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Kiosk, str]:
-    """A home whose replay was killed at every point and twice at a time drawn by lot, and what the last command said.
+    """A home whose replay was killed at every point, then in the next month at times drawn by lot, and what the last command said.
 
     In a path with blanks and accents, another time zone and hash seed, and on one core: nothing of that may show.
     """
@@ -46,15 +47,15 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Kiosk, str]:
         POLARS_MAX_THREADS="1",
         OMP_NUM_THREADS="1",
     )
-    lot = random.Random(12)  # noqa: S311  no secret
-    for number, point in enumerate(POINTS):
-        done = one.run(str(Path(__file__).with_name("killed.py")), point, *replay_arguments())
+    for point in POINTS:
+        done = one.run(str(Path(__file__).with_name("killed.py")), point, *replay_arguments(LAST))
         assert done.returncode == KILLED, f"{point}: {done.returncode} {done.stderr}"
-        if number % 3 == 1:
-            with one.start("-m", "mlops_assets.replay", *replay_arguments()) as process:
-                time.sleep(lot.uniform(3, 9))
-                process.kill()
-    done = one.replay()
+    lot = random.Random(12)  # noqa: S311  no secret
+    for _ in range(3):
+        with one.start("-m", "mlops_assets.replay", *replay_arguments(LATER)) as process:
+            time.sleep(lot.uniform(2, 7))
+            process.kill()
+    done = one.replay(until=LATER)
     assert done.returncode == 0, done.stderr
     return one, table(done.stdout)
 
