@@ -99,7 +99,7 @@ class Inbox(dg.ConfigurableResource[Any]):
             raise UnreadableFile(where, path, _fault(path) or "a quote is not closed, or a line is no text") from None
         short = _fault(path) if frame.columns and frame[frame.columns[-1]].null_count() else None  # polars fills such lines with nulls
         if short or any("\0" in name for name in frame.columns):
-            raise UnreadableFile(where, path, short or "it holds zero bytes")
+            raise UnreadableFile(where, path, short or _fault(path) or "it holds zero bytes")
         if frame.is_empty():
             raise EmptyFile(where, path)
         return frame

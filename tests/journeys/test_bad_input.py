@@ -123,7 +123,7 @@ def seconds(raw: pl.DataFrame) -> pl.DataFrame:
 BAD: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame | bytes], type[Exception] | str, str]] = {
     "a field too many": (lambda raw: csv(raw) + b"1," * 20 + b"\n", "UnreadableFile", "line 1002 has 21 fields, the header has 19"),
     "a line cut off": (lambda raw: csv(raw)[:-30], "UnreadableFile", "line 1001 has"),
-    "binary junk": (lambda _: os.urandom(3000) + b"\xff", "UnreadableFile", "is not UTF-8"),
+    "binary junk": (lambda _: bytes(range(255, -1, -1)) * 12, "UnreadableFile", "is not UTF-8"),
     "a compressed file": (lambda raw: gzip.compress(csv(raw))[:-9], "UnreadableFile", "is not UTF-8"),
     "an empty file": (lambda _: b"", "EmptyFile", "holds no rows"),
     "an empty month": (lambda raw: raw.clear(), "EmptyFile", "holds no rows"),
