@@ -240,12 +240,12 @@ def fitted(
 def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The examples of a model up to a cut-off month, with features and mature labels."""
     asset_key, contract = key("training_set", spec.name, "examples"), contract_of(TrainingRows, open=True)
-    positive = f" 1 is: {spec.positive}." if spec.positive else ""
+    what = f"Examples of {spec.name} since {spec.train_on.since}: features as known when predicted, mature labels."
     source_key, view_keys = upstream(spec)[0], upstream(spec)[1:]
 
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "feast"}, cadence="monthly", contract=contract,
-                    description=f"Examples of {spec.name} since {spec.train_on.since}: features as known when predicted, mature labels.{positive}"),
+                    description=f"{what} 1 is: {spec.positive}." if spec.positive else what),
         ins={"source": history(source_key)},
         deps=view_keys,
         partitions_def=partitions_def,
