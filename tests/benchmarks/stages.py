@@ -6,16 +6,15 @@ from collections import Counter
 
 import dagster as dg
 
-from mlops_assets.replay.__main__ import main
-from mlops_assets.replay.daemon import ToldLauncher
+from mlops_assets.replay.__main__ import TUNED, main
+from resources.settings import be_quiet
 
 wall: Counter[str] = Counter()
 cpu: Counter[str] = Counter()
 started: dict[str, tuple[float, float]] = {}
-tell = ToldLauncher._tell
 
 
-def heard(self: ToldLauncher, entry: dg.EventLogEntry) -> None:
+def heard(entry: dg.EventLogEntry) -> None:
     """Count the seconds between the start and the end of a step for its stage; the instance's own stamps are data time."""
     event = entry.dagster_event
     if event is not None and event.step_key is not None:
@@ -26,11 +25,24 @@ def heard(self: ToldLauncher, entry: dg.EventLogEntry) -> None:
             stage = event.step_key.partition("__")[0]
             wall[stage] += time.perf_counter() - began[0]  # pyright: ignore[reportArgumentType]  # a Counter counts seconds as well
             cpu[stage] += time.process_time() - began[1]  # pyright: ignore[reportArgumentType]  # a Counter counts seconds as well
-    tell(self, entry)
+
+
+def listen() -> None:
+    """Hear every event of the replay's runs."""
+    be_quiet(**TUNED)  # before the replay is loaded, and Polars with it
+    from mlops_assets.replay.daemon import ToldLauncher
+
+    tell = ToldLauncher._tell
+
+    def both(self: ToldLauncher, entry: dg.EventLogEntry) -> None:
+        heard(entry)
+        tell(self, entry)
+
+    ToldLauncher._tell = both
 
 
 if __name__ == "__main__":
-    ToldLauncher._tell = heard
+    listen()
     began = time.perf_counter()
     code = main([*sys.argv[1:]])
     rest = time.perf_counter() - began - sum(wall.values()), time.process_time() - sum(cpu.values())
