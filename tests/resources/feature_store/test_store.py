@@ -55,6 +55,13 @@ def test_features_of_the_later_month_win_at_one_instant(store: FeatureStore) -> 
     assert store.historical("demand", examples([("north", 1, NOON)]))["shop_sales__count_3h"].to_list() == [3]
 
 
+@pytest.mark.parametrize("days", [0, 30, 31, 32, 45, 61, 62, 63, 400])
+def test_the_newest_row_of_a_key_is_found_however_old_it_is(store: FeatureStore, days: int) -> None:
+    later = NOON + timedelta(days=days)
+    spine = examples([("south", 1, later), ("west", 1, later), ("north", 1, later + 4 * HOUR)])
+    assert store.historical("demand", spine)["shop_sales__count_3h"].to_list() == [7, None, 0]
+
+
 def test_a_row_holds_to_the_end_of_its_ttl_and_no_tick_longer(store: FeatureStore) -> None:
     spine = examples([("north", 2, NOON + 2 * HOUR), ("north", 2, NOON + 2 * HOUR + TICK)])
     assert store.historical("demand", spine)["offer_price__price"].to_list() == [2.5, None]
