@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-import dagster as dg
 import pytest
 from dagster._daemon.asset_daemon import AssetDaemon
 
@@ -18,7 +17,7 @@ def test_evaluations_that_asked_for_a_run_are_kept_and_the_others_are_not(monkey
 
     monkeypatch.setattr(AssetDaemon, "_add_auto_materialize_asset_evaluations_in_chunks", keep)
     asked, idle = SimpleNamespace(num_requested=2), SimpleNamespace(num_requested=0)
-    with dg.DagsterInstance.ephemeral() as instance:
-        daemon = SparingDaemon(settings={}, pre_sensor_interval_seconds=0)
-        daemon._add_auto_materialize_asset_evaluations_in_chunks(instance, 7, [idle, asked, idle], "logger", "group")
+    instance: Any = object()
+    daemon = SparingDaemon(settings={}, pre_sensor_interval_seconds=0)
+    daemon._add_auto_materialize_asset_evaluations_in_chunks(instance, 7, [idle, asked, idle], "logger", "group")
     assert kept == [(instance, 7, [asked], "logger", "group")]
