@@ -18,6 +18,8 @@ HOST: Final = "127.0.0.1"
 SHOWN: Final = ("dagster/dagster.yaml", "mlflow/mlflow.db", "features/feature_store.yaml", "reports/index.html")
 """What a replay leaves in its home for each of the UIs."""
 
+FIRST_PAGE: Final = {"mlflow": "/#/experiments"}
+"""Where a UI is to open: MLflow's home speaks of prompts and traces."""
 GRACE: Final = 20
 Running = Mapping[str, subprocess.Popen[bytes]]
 
@@ -70,7 +72,7 @@ def _serve(home: Path, ports: Mapping[str, int]) -> None:
         for name, port in ports.items():
             while not _listens(port):
                 _watch(started, logs)
-            print(f"{name:<8} http://{HOST}:{port}", flush=True)
+            print(f"{name:<8} http://{HOST}:{port}{FIRST_PAGE.get(name, '')}", flush=True)
         print("Ctrl-C stops them", flush=True)
         while True:
             _watch(started, logs)
