@@ -7,7 +7,18 @@ import dagster as dg
 from mlops_assets import jobs
 from mlops_assets.automation import INTERVAL
 from mlops_assets.keys import address
-from mlops_assets.lifecycle import arrival, deployment, evaluation, features, ingestion, monitoring, prediction, release, training
+from mlops_assets.lifecycle import (
+    arrival,
+    deployment,
+    evaluation,
+    feature_store,
+    features,
+    ingestion,
+    monitoring,
+    prediction,
+    release,
+    training,
+)
 from mlops_assets.partitions import calendar_of, months_of
 from mlops_assets.specs import Catalogue, ModelSpec
 from resources.lake import Lake
@@ -51,8 +62,8 @@ def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
         yield ingestion.ingestion(source, package=package, partitions_def=months)
     for view in catalogue.views:
         yield features.feature_view(view, package=package, partitions_def=months)
-    yield features.registry(catalogue.project, catalogue.views, catalogue.models, package=package, owner=owner)
-    yield features.online(catalogue.project, catalogue.views, owner=owner, partitions_def=months)
+    yield feature_store.registry(catalogue.project, catalogue.views, catalogue.models, package=package, owner=owner)
+    yield feature_store.online(catalogue.project, catalogue.views, owner=owner, partitions_def=months)
     for model in catalogue.models:
         yield from _model(model, catalogue)
     yield deployment.service(catalogue, owner=owner)
@@ -60,7 +71,7 @@ def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
 
 def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
     months, calendar, package = months_of(catalogue.project), calendar_of(catalogue), catalogue.package
-    yield training.training_set(spec, calendar=calendar, partitions_def=months)
+    yield training.training_set(spec, package=package, calendar=calendar, partitions_def=months)
     yield training.model(spec, package=package, partitions_def=months)
     yield evaluation.evaluation(spec, partitions_def=months)
     yield release.candidate(spec, partitions_def=months)

@@ -41,6 +41,13 @@ def comparable(live: Release | None, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(DAY) >= trained_until)
 
 
+def alike(rival: Release, candidate: Release) -> bool:
+    """Whether both are read by the same code from the same definitions of features: else what is made of the rival here says nothing."""
+    theirs, ours = rival.record["identity"]["views"], candidate.record["identity"]["views"]
+    same_views = all(ours.get(view, definition) == definition for view, definition in theirs.items())
+    return same_views and rival.signature["code_hash"] == candidate.signature["code_hash"]
+
+
 def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, "list[GateResult]"]:
     """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows new to it."""
     from resources.monitors.gate import gate
@@ -108,8 +115,8 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
         rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
         rival = registry.load(live) if live and live.content_hash != candidate.content_hash else None
-        if rival is not None and rival.signature["code_hash"] != candidate.signature["code_hash"]:
-            rival = None  # its parts belong to code that is no longer here: what this code makes of them says nothing
+        if rival is not None and not alike(rival, candidate):
+            rival = None
         metrics, results = judge(spec, rows, rival)
         drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:

@@ -1,4 +1,4 @@
-"""Table to feature: one asset a view, and the two that put the views into Feast (registry) and into the online store."""
+"""Table to feature: one asset a view, its identity, its contract and its declaration for Feast."""
 
 import hashlib
 import math
@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import polars as pl
 
-from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
-from mlops_assets.keys import address, key, table
+from mlops_assets.automation import BUILD_NEW_DATA
+from mlops_assets.keys import address, table
 from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result
-from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract, contract_of
-from mlops_assets.lifecycle.tables import Applied, OnlineRows
+from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract
 from mlops_assets.partitions import end_of, start_of
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
 from mlops_assets.table import ALWAYS, DTYPES, Column
 from mlops_assets.windows import Threshold, Window
-from resources.clock import Clock
 from resources.code import code_hash
 from resources.feature_store.declarations import Dtype, Service, View
-from resources.feature_store.store import FeatureStore
 from resources.rows import versions
 
 if TYPE_CHECKING:
@@ -150,54 +147,6 @@ def column_lineage(spec: FeatureViewSpec) -> dg.TableColumnLineage:
         for name, feature in spec.features.items()
     }
     return dg.TableColumnLineage({**{name: deps([name]) for name in spec.entity.keys}, **features})
-
-
-def registry(
-    project: str, views: Sequence[FeatureViewSpec], models: Sequence[ModelSpec], *, package: str, owner: str
-) -> dg.AssetsDefinition:
-    """``feast apply`` as an asset: the Feast registry equals the declarations."""
-    declared = [declaration(spec, package=package) for spec in views]
-    services = [service(model) for model in models]
-    asset_key = key("feature", project, "registry")
-    contract = contract_of(Applied)
-
-    @asset(
-        **described(asset_key, owner=owner, level="internal", kinds={"feast", "sqlite"}, cadence="once", contract=contract,
-                    description="The Feast registry: entities, feature views and feature services as declared in the catalogue."),
-        code_version=hashlib.sha256(repr([(view.name, view.spec_hash) for view in declared] + services).encode()).hexdigest()[:16],
-        automation_condition=APPLY_CHANGED_SPECS,
-    )  # fmt: skip
-    def applied(feature_store: FeatureStore) -> Result:
-        done = feature_store.apply(declared, services)
-        frame = pl.DataFrame(
-            {"view": list(done.views), "spec_hash": list(done.views.values())}, schema={"view": pl.String, "spec_hash": pl.String}
-        )
-        yield from result(asset_key, frame, contract, {"views": len(done.views), "changed": ", ".join(done.changed) or "none"})
-
-    return applied
-
-
-def online(
-    project: str, views: Sequence[FeatureViewSpec], *, owner: str, partitions_def: dg.PartitionsDefinition[str]
-) -> dg.AssetsDefinition:
-    """The newest row of every key in the online store, once a month of features is there."""
-    asset_key = key("feature", project, "online")
-    contract = contract_of(OnlineRows)
-    deps = [table(spec.address, stage="feature") for spec in views] + [key("feature", project, "registry")]
-
-    @asset(
-        **described(asset_key, owner=owner, level="internal", kinds={"feast", "sqlite"}, cadence="monthly", contract=contract,
-                    description="Online rows: for each view and key the newest features known at the data clock's now."),
-        deps=deps,
-        partitions_def=partitions_def,
-        automation_condition=BUILD_NEW_DATA,
-    )  # fmt: skip
-    def rows(feature_store: FeatureStore, clock: Clock) -> Result:
-        written = feature_store.materialize([view_name(spec) for spec in views], until=clock.now())
-        frame = pl.DataFrame({"view": list(written), "rows": list(written.values())}, schema={"view": pl.String, "rows": pl.Int64})
-        yield from result(asset_key, frame, contract, {"rows_written": sum(written.values())})
-
-    return rows
 
 
 def _window_column(name: str, window: Window) -> "WindowColumn":

@@ -9,6 +9,7 @@ from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.examples import PREDICT_AT, spine
 from mlops_assets.lifecycle.tables import Predicted
+from mlops_assets.lifecycle.view_versions import demand_trained_on
 from mlops_assets.partitions import end_of
 from mlops_assets.specs import ModelSpec, Months
 from resources.errors import PlatformError
@@ -69,6 +70,8 @@ def batch(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg
         release = registry.load(live)
         if release.signature["code_hash"] != code_version(spec.score, package=package):
             raise CodeChanged(spec, context.partition_key, int(live.version or 0))
+        trained = release.record["identity"]["views"]
+        demand_trained_on(context.instance, spec, trained, month=context.partition_key, version=int(live.version or 0))
         examples = feature_store.historical(spec.name, spine(spec, source.collect(), calendar=calendar, until=until), at=PREDICT_AT)
         frame = predictions(examples, release, version=int(live.version or 0))
         yield from result(asset_key, frame, contract, {"model_version": int(live.version or 0), "content_hash": str(live.content_hash)})

@@ -14,8 +14,8 @@ from mlops_assets.lifecycle.assets import Result, asset, described, history, mon
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
-from mlops_assets.lifecycle.features import spec_hash, view_name
 from mlops_assets.lifecycle.tables import Fitted, TrainingRows
+from mlops_assets.lifecycle.view_versions import defined, demand_built
 from mlops_assets.partitions import end_of, shift
 from mlops_assets.specs import Log, ModelSpec, Months, Parts, TrainingData
 from resources.code import git_state, source
@@ -156,7 +156,7 @@ def identity(
         "seed": spec.seed,
         "params": dict(params),
         "tables": {name: one["digests"] for name, one in read.items()},
-        "views": {view_name(view): spec_hash(view, package=package) for view in spec.views},
+        "views": defined(spec.views, package=package),
         "code": {"fit": code_version(spec.train, package=package), "score": code_version(spec.score, package=package)},
         "lock": lock_hash(),
     }
@@ -237,7 +237,7 @@ def fitted(
     return pl.DataFrame([row])
 
 
-def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def training_set(spec: ModelSpec, *, package: str, calendar: Months, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The examples of a model up to a cut-off month, with features and mature labels."""
     asset_key, contract = key("training_set", spec.name, "examples"), contract_of(TrainingRows, open=True)
     what = f"Examples of {spec.name} since {spec.train_on.since}: features as known when predicted, mature labels."
@@ -251,6 +251,7 @@ def training_set(spec: ModelSpec, *, calendar: Months, partitions_def: dg.Partit
         partitions_def=partitions_def,
     )  # fmt: skip
     def examples(context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore) -> Result:
+        demand_built(context.instance, spec, cutoff=context.partition_key, package=package)
         read = table_versions(lake, upstream(spec), until=context.partition_key)
         pinned = {name: one["version"] for name, one in read.items()}
         rows, states = training_rows(

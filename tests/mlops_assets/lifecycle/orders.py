@@ -108,6 +108,11 @@ def orders(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def release(*, parts: Parts | None = None, trained_until: date = date(2020, 1, 20), name: str = "a" * 64) -> Release:
     """A release of ``late`` as the store would load it."""
-    signature: dict[str, Any] = {"entry": f"{PACKAGE}.orders:predict", "features": {"items": {}}, "request": {"order_id": {}}}
-    record = {"identity": {"trained_until": trained_until.isoformat()}}
+    signature: dict[str, Any] = {
+        "entry": f"{PACKAGE}.orders:predict",
+        "features": {"items": {}},
+        "request": {"order_id": {}},
+        "code_hash": "c",
+    }
+    record = {"identity": {"trained_until": trained_until.isoformat(), "views": {"stall_lately": "v1"}}}
     return Release(model="late", content_hash=name, parts=parts or {"mean": 0.2}, record=record, signature=signature)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.evaluation import comparable, evaluation_rows, gate_result, judge, scored
+from mlops_assets.lifecycle.evaluation import alike, comparable, evaluation_rows, gate_result, judge, scored
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import Gate
 from resources.monitors.gate import GateResult
@@ -38,6 +38,14 @@ def test_rows_that_the_live_version_was_trained_on_are_not_compared() -> None:
 
 def test_a_live_version_that_reads_other_features_is_not_compared() -> None:
     assert comparable(release(), held_out().drop("items")).is_empty()
+
+
+def test_a_live_version_of_other_code_or_of_another_definition_of_its_features_is_no_rival() -> None:
+    candidate = release(name="b" * 64)
+    assert alike(release(), candidate)
+    assert not alike(replace(release(), signature={**candidate.signature, "code_hash": "f" * 64}), candidate)
+    assert not alike(replace(release(), record={"identity": {"views": {"stall_lately": "other"}}}), candidate)
+    assert alike(replace(release(), record={"identity": {"views": {"stall_gone": "was"}}}), candidate)
 
 
 def test_a_candidate_is_judged_by_its_floor_and_against_the_live_version() -> None:
