@@ -6,7 +6,7 @@ from typing import Final, Literal
 import dagster as dg
 
 Stage = Literal[
-    "table", "quarantine", "feature", "training_set", "model", "evaluation", "release", "deployment", "prediction", "monitor"
+    "table", "quarantine", "feature", "online", "training_set", "model", "evaluation", "release", "deployment", "prediction", "monitor"
 ]  # fmt: skip
 
 MODEL_TAG: Final = "mlops/model"

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 import dagster as dg
 import polars as pl
@@ -9,11 +10,12 @@ import polars as pl
 from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
 from mlops_assets.keys import key, table
 from mlops_assets.lifecycle.assets import Result, asset, described, result
-from mlops_assets.lifecycle.checks import contract_of
+from mlops_assets.lifecycle.checks import Contract, check_spec, checked, contract_of
 from mlops_assets.lifecycle.features import declaration, service, view_name
 from mlops_assets.lifecycle.tables import Applied, OnlineRows
 from mlops_assets.lifecycle.view_versions import rebuilds, told
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
+from mlops_assets.table import DTYPES
 from resources.clock import Clock
 from resources.feature_store.store import FeatureStore
 from resources.lake import Lake
@@ -50,24 +52,43 @@ def registry(
     return applied
 
 
-def online(
-    project: str, views: Sequence[FeatureViewSpec], *, owner: str, partitions_def: dg.PartitionsDefinition[str]
-) -> dg.AssetsDefinition:
-    """The newest row of every key in the online store, once a month of features is there."""
-    asset_key = key("feature", project, "online")
-    contract = contract_of(OnlineRows)
-    deps = [table(spec.address, stage="feature") for spec in views] + [key("feature", project, "registry")]
+def online(project: str, views: Sequence[FeatureViewSpec], *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The online rows of each view, an asset a view and a partition a month; one step loads all views that a run asks for."""
+    contract, specs = contract_of(OnlineRows), {view_name(spec): spec for spec in views}
+    keys = {name: table(spec.address, stage="online") for name, spec in specs.items()}
+    outs = {name: _rows_of(spec, contract) for name, spec in specs.items()}
+    arrivals = {table(spec.source.table) for spec in views if spec.source.partitions}
+    upstream = {
+        name: {table(spec.address, stage="feature"), key("feature", project, "registry"), *(() if spec.source.partitions else arrivals)}
+        for name, spec in specs.items()
+    }
 
-    @asset(
-        **described(asset_key, owner=owner, level="internal", kinds={"feast", "sqlite"}, cadence="monthly", contract=contract,
-                    description="Online rows: for each view and key the newest features known at the data clock's now."),
-        deps=deps,
+    @dg.multi_asset(
+        name=f"online__{project}",
+        outs=outs,
+        check_specs=[check_spec(one) for one in keys.values()],
+        deps=sorted({one for keys in upstream.values() for one in keys}),
+        internal_asset_deps=upstream,
         partitions_def=partitions_def,
-        automation_condition=BUILD_NEW_DATA,
-    )  # fmt: skip
-    def rows(feature_store: FeatureStore, clock: Clock) -> Result:
-        written = feature_store.materialize([view_name(spec) for spec in views], until=clock.now())
-        frame = pl.DataFrame({"view": list(written), "rows": list(written.values())}, schema={"view": pl.String, "rows": pl.Int64})
-        yield from result(asset_key, frame, contract, {"rows_written": sum(written.values())})
+        can_subset=True,
+    )
+    def load(context: dg.AssetExecutionContext, feature_store: FeatureStore, clock: Clock):  # noqa: ANN202  Dagster reads a return annotation as a type
+        until = clock.now()
+        wanted = [name for name in specs if keys[name] in context.selected_asset_keys]
+        for name, rows in feature_store.materialize(wanted, until=until).items():
+            frame = pl.DataFrame({"rows": [rows], "until": [until]}, schema={"rows": pl.Int64, "until": DTYPES[datetime]})
+            yield dg.Output(frame, name, metadata={"rows_written": rows})
+            yield checked(keys[name], frame, contract)
 
-    return rows
+    return load
+
+
+def _rows_of(spec: FeatureViewSpec, contract: Contract) -> dg.AssetOut:
+    """The output of one view. A whole table is loaded again with every month: its rows may have come to be known since."""
+    given = described(
+        table(spec.address, stage="online"), owner=spec.owner, level=spec.level or spec.source.level, kinds={"feast", "sqlite"},
+        cadence="monthly", contract=contract,
+        description=f"Online rows of {view_name(spec)}: of each key the newest features known at the data clock's now.",
+    )  # fmt: skip
+    del given["check_specs"]
+    return dg.AssetOut(**given, is_required=False, automation_condition=BUILD_NEW_DATA)

@@ -13,10 +13,10 @@ class Applied(Table, available=ALWAYS):
 
 
 class OnlineRows(Table, available=ALWAYS):
-    """What the last load of the online store wrote."""
+    """What a load of a view's online rows did."""
 
-    view: str = column(unique=True)
-    rows: int = column(ge=0, doc="Keys written.")
+    rows: int = column(ge=0, doc="Keys whose row was new or newer.")
+    until: UTC = column(unique=True, doc="The data clock's now: up to here rows were loaded.")
 
 
 class TrainingRows(Table, available="predict_at", key=("row_id",)):

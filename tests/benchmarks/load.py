@@ -63,7 +63,7 @@ def a_year(daemon: "Daemon", catalogue: Catalogue) -> None:
     months, models = months_of_archive(catalogue), catalogue.models
     views = [(table(view.address, stage="feature"), view.source.partitions) for view in catalogue.views]
     shared = [*((table(spec.table), spec.partitions) for spec in catalogue.sources), *views]
-    monthly = [one for one, partitions in shared if partitions] + [key("feature", catalogue.project, "online")]
+    monthly = [one for one, partitions in shared if partitions] + [table(view.address, stage="online") for view in catalogue.views]
     monthly += [one for spec in models for one in (*train_keys(spec)[:-1], *score_keys(spec))]
     whole = [one for one, partitions in shared if not partitions] + [key("feature", catalogue.project, "registry")]
     whole += [train_keys(spec)[-1] for spec in models]

@@ -108,7 +108,7 @@ def test_a_new_month_starts_exactly_its_runs_each_once_and_then_it_is_quiet(kios
     assert kiosk.run("-c", DELIVER, str(kiosk.home / "inbox"), NEXT).returncode == 0
     expected = {
         ("SUCCESS", "quarantine/kiosk/orders", NEXT): 1,
-        ("SUCCESS", "feature/kiosk/online", NEXT): 1,
+        ("SUCCESS", "feature/stall/lately", NEXT): 1,
         ("SUCCESS", "monitor/late/daily", NEXT): 1,
         ("SUCCESS", "monitor/wait/daily", NEXT): 1,
         ("SUCCESS", "evaluation/late/holdout", NEXT): 1,
