@@ -42,6 +42,7 @@ class View:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     feature_docs: Mapping[str, str] = field(default_factory=dict[str, str])
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
     key_types: Mapping[str, Dtype] = field(default_factory=dict[str, Dtype])
 
     def __post_init__(self) -> None:
@@ -68,11 +69,8 @@ class View:
     @property
     def layout(self) -> str:
         """Names what an online row holds; rows of another layout read as absent until they are written anew."""
-        return _digest({"spec": self.spec_hash, "keys": self.keys, "features": list(self.features.items())})
-
-    def fingerprint(self, uri: str) -> str:
-        """Changes when anything that the registry shows changes."""
-        return _digest(vars(self) | {"uri": uri, "features": list(self.features.items())})
+        said = json.dumps({"spec": self.spec_hash, "keys": self.keys, "features": list(self.features.items())}, sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +83,21 @@ class Service:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def fingerprint(self, views: Mapping[str, str]) -> str:
-        """Changes when the service or the fingerprint of one of its views changes."""
-        return _digest(vars(self) | {"views": [(name, views[name]) for name in self.views]})
+
+@dataclass(frozen=True, kw_only=True)
+class Declarations:
+    """What a registry says or shall say, by name. A view is None where something else than the platform registered it.
+
+    ``uris``: where the table of each view lies.
+    """
+
+    views: Mapping[str, View | None]
+    services: Mapping[str, Service]
+    uris: Mapping[str, str]
+
+    def joining(self, view: str) -> tuple[str, ...]:
+        """The services that join a view."""
+        return tuple(name for name, service in self.services.items() if view in service.views)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +107,3 @@ class Applied:
     views: Mapping[str, str]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
-
-
-def _digest(value: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -27,6 +27,36 @@ class RefusedOfflineStore(FeatureStoreError):
         )
 
 
+class RefusedRegistry(FeatureStoreError):
+    """A feature registry that loses what it is told."""
+
+    def __init__(self, *, registry: str, why: str, where: str) -> None:
+        super().__init__(
+            f"feature registry {registry!r} in {where} is refused: {why}. Nothing was read or written. "
+            "Use registry_type sql with a path of sqlite:////folder/registry.db or postgresql+psycopg://user@host/database."
+        )
+
+
+class UnreadableConfiguration(FeatureStoreError):
+    """A ``feature_store.yaml`` that is not the platform's to replace, or is no configuration at all."""
+
+    def __init__(self, *, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} {why}, so the feature store was not opened and the file was left as it is. "
+            "Move it away: the platform writes its own at the next use."
+        )
+
+
+class RegistryBusy(FeatureStoreError):
+    """A writer of the feature registry that does not end."""
+
+    def __init__(self, *, url: str, seconds: int) -> None:
+        super().__init__(
+            f"the feature registry {url} was being written by another process for {seconds} s, so nothing was applied here. "
+            "Look for a run of feature/<project>/registry or a feast command that hangs; end it and run this again: its lock goes with it."
+        )
+
+
 class UnknownName(FeatureStoreError):
     """A view or service that the registry does not have."""
 

@@ -1,9 +1,11 @@
-"""Declarations to Feast objects, and their one writer. Whoever calls ``register`` holds the lock."""
+"""Declarations to Feast objects and back, and their one writer."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from resources.feature_store.declarations import MONTH, Applied, Dtype, Service, View
+from resources.feature_store.changes import Plan, plan
+from resources.feature_store.declarations import MONTH, Applied, Declarations, Dtype, Service, View
 from resources.feature_store.refusals import BadDeclaration, UnknownName
 
 if TYPE_CHECKING:
@@ -12,62 +14,87 @@ if TYPE_CHECKING:
 
     Named = TypeVar("Named", feast.FeatureView, feast.FeatureService)
 
-FINGERPRINT: Final = "fingerprint"
+ENTITY: Final = "entity"
 SPEC_HASH: Final = "spec_hash"
 LAYOUT: Final = "layout"
 WINDOW: Final = "window_seconds"
-Thing = tuple[Literal["view", "service"], str]
+VERSION: Final = "version"
+HISTORY: Final = "version/"
+"""Prefix of the tags that say since when each version of a view is declared, and with which spec."""
+JOINED: Final = "view/"
+"""Prefix of the tags of a service that say with which version of each view it was declared."""
+UNIT: Final = "unit"
+OURS: Final = frozenset({ENTITY, SPEC_HASH, LAYOUT, WINDOW, VERSION})
 PLACEHOLDER: Final = "__dummy"
 """The entity that Feast registers of its own accord."""
 
 
-def register(store: "feast.FeatureStore", views: Sequence[View], services: Sequence[Service], uris: Mapping[str, str]) -> Applied:
-    """Make the registry say exactly this; only what differs is written. ``uris``: where each view's table lies, by address."""
-    import feast
+def declared(views: Sequence[View], services: Sequence[Service], uris: Mapping[str, str]) -> Declarations:
+    """What the registry shall say. ``uris``: where each view's table lies, by address.
 
+    Raises:
+        BadDeclaration: two views share a name, a service joins a view that is not declared.
+    """
     _demand_sense(views, services)
-    known: dict[Thing, Any] = {("service", one.name): one for one in store.list_feature_services()}
-    known |= {("view", one.name): one for one in store.list_feature_views()}
-    view_prints = {view.full_name: view.fingerprint(uris[view.address]) for view in views}
-    prints: dict[Thing, str] = {("view", name): said for name, said in view_prints.items()}
-    prints |= {("service", service.name): service.fingerprint(view_prints) for service in services}
-    changed = [thing for thing, said in prints.items() if thing not in known or known[thing].tags.get(FINGERPRINT) != said]
-    gone = [one for thing, one in known.items() if thing not in prints]
-    if changed or gone:
-        entities = entities_of(views)
-        made = {view.full_name: feature_view(view, uris[view.address], entities, view_prints[view.full_name]) for view in views}
-        things: dict[Thing, Any] = {("view", name): one for name, one in made.items()}
-        for service in services:
-            things["service", service.name] = feast.FeatureService(
-                name=service.name,
-                features=[made[name] for name in service.views],
-                owner=service.owner,
-                description=service.description,
-                tags={**service.tags, FINGERPRINT: prints["service", service.name]},
-            )
-        sources: list[Any] = [made[name].batch_source for kind, name in changed if kind == "view"]
-        used = {*entities, PLACEHOLDER, *(view.address for view in views)}
-        orphans = [one for one in [*store.list_data_sources(), *store.list_entities()] if one.name not in used]
-        store.apply(
-            [*entities.values(), *sources, *(things[thing] for thing in changed)], objects_to_delete=[*gone, *orphans], partial=False
-        )
-    names = tuple(name for _, name in changed), tuple(one.name for one in gone)
-    return Applied(views={view.full_name: view.spec_hash for view in views}, changed=names[0], removed=names[1])
+    return Declarations(
+        views={view.full_name: view for view in views},
+        services={service.name: service for service in services},
+        uris={view.full_name: uris[view.address] for view in views},
+    )
 
 
-def feature_view(view: View, uri: str, entities: Mapping[str, "feast.Entity"], fingerprint: str) -> "feast.FeatureView":
-    """The Feast view of a declaration whose table lies at ``uri``."""
+def registered(store: "feast.FeatureStore") -> Declarations:
+    """What the registry says now."""
+    views = store.list_feature_views()
+    return Declarations(
+        views={view.name: _view(view) for view in views},
+        services={service.name: _service(service) for service in store.list_feature_services()},
+        uris={view.name: str(getattr(view.batch_source, "uri", "")) for view in views},
+    )
+
+
+def register(store: "feast.FeatureStore", said: Declarations) -> Applied:
+    """Make the registry say exactly this; only what differs is written. Whoever calls is the only writer."""
+    due = plan(registered(store), said)
+    if due:
+        _write(store, said, due)
+    hashes = {name: view.spec_hash for name, view in said.views.items() if view is not None}
+    return Applied(views=hashes, changed=due.written, removed=due.removed)
+
+
+def _write(store: "feast.FeatureStore", said: Declarations, due: Plan) -> None:
+    views = [view for view in said.views.values() if view is not None]
+    known, entities = {view.name: view for view in store.list_feature_views()}, entities_of(views)
+    made = {
+        view.full_name: feature_view(view, said.uris[view.full_name], entities, _versions(view, known.get(view.full_name)))
+        for view in views
+    }
+    written = [made[one.view] for one in due.views if one.view in made]
+    services = [_feature_service(said.services[name], made) for name in due.services if name in said.services]
+    sources: list[Any] = [view.batch_source for view in written]
+    used = {*entities, PLACEHOLDER, *(view.address for view in views)}
+    orphans = [one for one in [*store.list_data_sources(), *store.list_entities()] if one.name not in used]
+    gone = [one for one in store.list_feature_services() if one.name not in said.services]
+    gone_views = [view for name, view in known.items() if name not in said.views]
+    store.apply([*entities.values(), *sources, *written, *services], objects_to_delete=[*gone, *gone_views, *orphans], partial=False)
+
+
+def feature_view(
+    view: View, uri: str, entities: Mapping[str, "feast.Entity"], versions: Mapping[str, str] | None = None
+) -> "feast.FeatureView":
+    """The Feast view of a declaration whose table lies at ``uri``; ``versions`` are the tags of its history."""
     import feast
 
     from resources.feature_store.delta import DeltaSource
 
     window = {} if view.window is None else {WINDOW: str(view.window.total_seconds())}
+    ours = {ENTITY: view.entity, SPEC_HASH: view.spec_hash, LAYOUT: view.layout, **window, **(versions or {})}
     return feast.FeatureView(
         name=view.full_name,
         entities=[entities[key] for key in view.keys],
         ttl=view.ttl,
         schema=[_field(key, view.key_type(key), f"Key of {view.entity}.") for key in view.keys]
-        + [_field(name, dtype, view.feature_docs.get(name, "")) for name, dtype in view.features.items()],
+        + [_field(name, dtype, view.feature_docs.get(name, ""), view.units.get(name)) for name, dtype in view.features.items()],
         source=DeltaSource(
             name=view.address,
             uri=uri,
@@ -77,8 +104,68 @@ def feature_view(view: View, uri: str, entities: Mapping[str, "feast.Entity"], f
         ),
         owner=view.owner,
         description=view.description,
-        tags={**view.tags, **window, SPEC_HASH: view.spec_hash, LAYOUT: view.layout, FINGERPRINT: fingerprint},
+        tags={**view.tags, **ours},
     )
+
+
+def _view(found: "feast.FeatureView") -> View | None:
+    """The declaration of a Feast view; None if it is none of the platform's."""
+    source: Any = found.batch_source
+    tags, fields = found.tags, found.features
+    known: dict[ValueType, Dtype] = {value: dtype for dtype, value in _value_types().items()}
+    types: dict[str, Dtype] = {field.name: known[value] for field in found.schema if (value := field.dtype.to_value_type()) in known}
+    if not {ENTITY, SPEC_HASH} <= tags.keys() or not hasattr(source, "uri") or len(types) < len(found.schema):
+        return None
+    return View(
+        name=found.name.removeprefix(f"{tags[ENTITY]}_"),
+        entity=tags[ENTITY],
+        keys=tuple(found.entities),
+        key_types={key: types[key] for key in found.entities},
+        address=source.name,
+        features={field.name: types[field.name] for field in fields},
+        feature_docs={field.name: field.description for field in fields},
+        units={field.name: field.tags[UNIT] for field in fields if UNIT in field.tags},
+        partitioned=bool(source.date_partition_column),
+        ttl=found.ttl or None,
+        window=timedelta(seconds=float(tags[WINDOW])) if WINDOW in tags else None,
+        owner=found.owner,
+        description=found.description,
+        tags={name: text for name, text in tags.items() if name not in OURS and not name.startswith(HISTORY)},
+        spec_hash=tags[SPEC_HASH],
+    )
+
+
+def _service(found: "feast.FeatureService") -> Service:
+    return Service(
+        name=found.name,
+        views=tuple(one.name for one in found.feature_view_projections),
+        owner=found.owner,
+        description=found.description,
+        tags={name: text for name, text in found.tags.items() if not name.startswith(JOINED)},
+    )
+
+
+def _feature_service(service: Service, views: "Mapping[str, feast.FeatureView]") -> "feast.FeatureService":
+    import feast
+
+    joined = {JOINED + name: f"{views[name].tags[VERSION]} {views[name].tags[SPEC_HASH]}" for name in service.views}
+    return feast.FeatureService(
+        name=service.name,
+        features=[views[name] for name in service.views],
+        owner=service.owner,
+        description=service.description,
+        tags={**service.tags, **joined},
+    )
+
+
+def _versions(view: View, before: "feast.FeatureView | None") -> dict[str, str]:
+    """The tags of a view's history: what it says already, and a new version if numbers may differ from those of the last."""
+    tags = {} if before is None else before.tags
+    history = {name: text for name, text in tags.items() if name.startswith(HISTORY)}
+    last = int(tags.get(VERSION, 0))
+    if tags.get(LAYOUT) == view.layout and last:
+        return {**history, VERSION: str(last)}
+    return {**history, VERSION: str(last + 1), f"{HISTORY}{last + 1}": f"{view.spec_hash} {datetime.now(UTC):%Y-%m-%d}"}
 
 
 def named(name: str, known: "Sequence[Named]", *, kind: str) -> "Named":
@@ -116,7 +203,7 @@ def entities_of(views: Sequence[View]) -> dict[str, "feast.Entity"]:
         key: feast.Entity(
             name=key,
             join_keys=[key],
-            value_type=_value_type(mine[0].key_type(key)),
+            value_type=_value_types()[mine[0].key_type(key)],
             description=f"Key column of {', '.join(sorted({view.entity for view in mine}))}.",
             owner=", ".join(sorted({view.owner for view in mine})),
         )
@@ -124,14 +211,14 @@ def entities_of(views: Sequence[View]) -> dict[str, "feast.Entity"]:
     }
 
 
-def _field(name: str, dtype: Dtype, description: str) -> "feast.Field":
+def _field(name: str, dtype: Dtype, description: str, unit: str | None = None) -> "feast.Field":
     import feast
     from feast.types import from_value_type
 
-    return feast.Field(name=name, dtype=from_value_type(_value_type(dtype)), description=description)
+    return feast.Field(name=name, dtype=from_value_type(_value_types()[dtype]), description=description, tags={UNIT: unit} if unit else {})
 
 
-def _value_type(dtype: Dtype) -> "ValueType":
+def _value_types() -> "dict[Dtype, ValueType]":
     from feast.value_type import ValueType
 
-    return {"string": ValueType.STRING, "int64": ValueType.INT64, "float64": ValueType.DOUBLE, "bool": ValueType.BOOL}[dtype]
+    return {"string": ValueType.STRING, "int64": ValueType.INT64, "float64": ValueType.DOUBLE, "bool": ValueType.BOOL}

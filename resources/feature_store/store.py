@@ -4,25 +4,22 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-from filelock import FileLock
 from pydantic import Field, field_validator
 
-from resources.feature_store import configuration, registration
+from resources.feature_store import configuration, registration, registry_lock
 from resources.feature_store.asof import INSTANT, ROW
-from resources.feature_store.declarations import STAMP, Applied, Service, View
+from resources.feature_store.changes import Plan, plan
+from resources.feature_store.declarations import STAMP, Applied, Declarations, Service, View
 from resources.feature_store.light import load_feast
 from resources.feature_store.refusals import NaiveInstant, RowsChanged, UnfitExamples
 from resources.lake import Lake
 
 if TYPE_CHECKING:
     import feast
-
-LOCK: Final = "registry.lock"
-LOCK_SECONDS: Final = 120
 
 
 class FeatureStore(dg.ConfigurableResource[Any]):
@@ -43,15 +40,30 @@ class FeatureStore(dg.ConfigurableResource[Any]):
     def _trusted(cls, store: str) -> str:
         return configuration.checked_offline(store, where="the feature store's settings")
 
+    @field_validator("registry_url")
+    @classmethod
+    def _kept(cls, url: str) -> str:
+        return configuration.checked_registry(url, where="the feature store's settings")
+
     def apply(self, views: Sequence[View], services: Sequence[Service]) -> Applied:
-        """Make the registry say exactly this, under a lock; what is equal is left untouched, what is gone is removed with its online rows.
+        """Make the registry say exactly this, in one step; what is equal is left untouched, what is gone is removed with its online rows.
+
+        Raises:
+            BadDeclaration: two views share a name, a service joins a view that is not declared.
+            RegistryBusy: another writer did not end.
+        """
+        said = self._declared(views, services)
+        with self._feast() as store, registry_lock.only_writer(store.registry):
+            return registration.register(store, said)
+
+    def plan(self, views: Sequence[View], services: Sequence[Service]) -> Plan:
+        """What ``apply`` would change; nothing is written.
 
         Raises:
             BadDeclaration: two views share a name, a service joins a view that is not declared.
         """
-        uris = {view.address: self.lake.uri(view.address) for view in views}
-        with self._lock(), self._feast() as store:
-            return registration.register(store, views, services, uris)
+        with self._feast() as store:
+            return plan(registration.registered(store), self._declared(views, services))
 
     def historical(
         self, service: str, spine: pl.DataFrame, *, at: str = "predict_at", versions: Mapping[str, int] | None = None
@@ -122,11 +134,11 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         home = Path(self.home).absolute()
         said = configuration.settings(home, self.project, offline=self.offline_store, registry_url=self.registry_url)
         offline = {**said["offline_store"], "versions": dict(versions or {}), "storage_options": self.storage_options}
-        store = Store(config=RepoConfig(**{**said, "offline_store": offline}, repo_path=home))
         if not configuration.stands(home, said):
-            with self._lock():
-                store.refresh_registry()  # its tables, made by one process
-                configuration.write(home, said)
+            home.mkdir(parents=True, exist_ok=True)
+            registry_lock.create(said["registry"])
+            configuration.write(home, said)
+        store = Store(config=RepoConfig(**{**said, "offline_store": offline}, repo_path=home))
         try:
             yield store
         finally:
@@ -134,10 +146,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             if engine is not None:
                 engine.dispose()
 
-    def _lock(self) -> FileLock:
-        home = Path(self.home)
-        home.mkdir(parents=True, exist_ok=True)
-        return FileLock(home / LOCK, timeout=LOCK_SECONDS, is_singleton=True)
+    def _declared(self, views: Sequence[View], services: Sequence[Service]) -> Declarations:
+        return registration.declared(views, services, {view.address: self.lake.uri(view.address) for view in views})
 
 
 def _joined(store: "feast.FeatureStore", service: str) -> "tuple[feast.FeatureService, list[feast.FeatureView]]":

@@ -117,7 +117,7 @@ def retrieved(folder: Path, two: Sequence[Table], spine: pl.DataFrame, *, versio
     config = RepoConfig(**{**said, "offline_store": {**said["offline_store"], "versions": dict(versions or {})}}, repo_path=folder)
     views = [table.view for table in two]
     entities = entities_of(views)
-    feature_views = [feature_view(view, str(folder / view.address), entities, "") for view in views]
+    feature_views = [feature_view(view, str(folder / view.address), entities) for view in views]
     references = [f"{view.full_name}:{name}" for view in views for name in FEATURES]
     provider: Any = get_provider(config)
     job = provider.get_historical_features(
