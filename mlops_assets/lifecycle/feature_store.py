@@ -38,6 +38,7 @@ def registry(
     )  # fmt: skip
     def applied(context: dg.AssetExecutionContext, feature_store: FeatureStore, lake: Lake) -> Result:
         due = told([*rebuilds(context.instance, lake, views, models, package=package)])
+        context.log.info(due)
         done = feature_store.apply(declared, services)
         frame = pl.DataFrame(
             {"view": list(done.views), "spec_hash": list(done.views.values())}, schema={"view": pl.String, "spec_hash": pl.String}

@@ -95,6 +95,8 @@ def test_two_views_are_added_built_and_known_to_feast(tmp_path: Path, ingested: 
     assert "carrier_lateness" in said
     assert "airport_wind" in said
     assert (folder / ".mlops" / "lake" / "feature" / "carrier" / "lateness").is_dir()
+    (due,) = (block.text.strip() for block in blocks(VIEW) if block.language == "text")
+    assert due in said
 
 
 def test_a_model_is_added_trained_and_released(tmp_path: Path, ingested: Path) -> None:
