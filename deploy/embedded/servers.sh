@@ -14,3 +14,5 @@ need() {
 }
 
 need git git
+PATH="$PATH:$(echo /usr/lib/postgresql/*/bin | tr " " :)" # where Debian keeps initdb
+need initdb postgresql
