@@ -3,8 +3,9 @@
 import importlib.metadata
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -30,8 +31,7 @@ from resources.serving.lock import lock_hash
 from resources.tracking import Run, Tracking
 
 TABLES: Final = "tables"
-"""Metadata of a training set: version and content digests of every table that it was made of."""
-
+VIEWS: Final = "views"
 
 PROBES: Final = 8
 """Examples whose answers travel with a release."""
@@ -82,15 +82,27 @@ def table_versions(lake: Lake, keys: Sequence[dg.AssetKey], *, until: str) -> di
     }
 
 
-def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> dict[str, dict[str, Any]]:
-    """The table versions that the training set of this partition was made of, as it recorded them: rows that landed since are not in it."""
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a training set was made of: version and content digests of each table, the definition of each view."""
+
+    tables: Mapping[str, Mapping[str, Any]]
+    views: Mapping[str, str]
+
+    def metadata(self) -> dict[str, dg.MetadataValue]:
+        """As the training set's page shows it and ``recorded`` reads it."""
+        return {TABLES: dg.MetadataValue.json(self.tables), VIEWS: dg.MetadataValue.json(self.views)}
+
+
+def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> Made:
+    """What the training set of this partition says that it was made of; rows that landed and views that changed since are not in it."""
     found = context.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=training_set, asset_partitions=[context.partition_key]), limit=1
     ).records
-    said = found[0].asset_materialization.metadata.get(TABLES) if found and found[0].asset_materialization else None
-    if said is None:
+    said: Mapping[str, dg.MetadataValue[Any]] = found[0].asset_materialization.metadata if found and found[0].asset_materialization else {}
+    if TABLES not in said or VIEWS not in said:
         raise NoRecord(address(training_set), context.partition_key)
-    return cast("dict[str, dict[str, Any]]", said.value)
+    return Made(tables=said[TABLES].value, views=said[VIEWS].value)
 
 
 def training_rows(
@@ -145,9 +157,7 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
     }
 
 
-def identity(
-    spec: ModelSpec, *, cutoff: str, trained_until: date, read: Mapping[str, Any], package: str, params: Mapping[str, Any]
-) -> dict[str, Any]:
+def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, made: Made, package: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that decides what a model is, and nothing else: equal identity, equal content hash, however it came."""
     return {
         "model": spec.name,
@@ -155,15 +165,15 @@ def identity(
         "trained_until": trained_until.isoformat(),
         "seed": spec.seed,
         "params": dict(params),
-        "tables": {name: one["digests"] for name, one in read.items()},
-        "views": defined(spec.views, package=package),
+        "tables": {name: one["digests"] for name, one in made.tables.items()},
+        "views": dict(made.views),
         "code": {"fit": code_version(spec.train, package=package), "score": code_version(spec.score, package=package)},
         "lock": lock_hash(),
     }
 
 
 def provenance(
-    spec: ModelSpec, *, read: Mapping[str, Any], package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int
+    spec: ModelSpec, *, made: Made, package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int
 ) -> dict[str, Any]:
     """How a model came about: covered by the ledger, never by the content hash."""
     commit, dirty = git_state(source(package).parent) or (None, None)
@@ -172,7 +182,7 @@ def provenance(
         "mlflow_run_id": mlflow_run,
         "git": {"commit": commit, "dirty": dirty},
         "training_set": {"address": address(key("training_set", spec.name, "examples")), "rows": rows, "since": spec.train_on.since},
-        "tables": {name: one["version"] for name, one in read.items()},
+        "tables": {name: one["version"] for name, one in made.tables.items()},
         "platform": importlib.metadata.version("mlops-assets"),
         "train_seconds": round(seconds, 3),
         "owner": spec.owner,
@@ -203,7 +213,7 @@ def fitted(
     rows: pl.DataFrame,
     *,
     cutoff: str,
-    read: Mapping[str, Any],
+    made: Made,
     package: str,
     releases: Releases,
     run: Run,
@@ -216,13 +226,13 @@ def fitted(
     parts = spec.train(data, heard)
     seconds = time.monotonic() - began
     record = {
-        "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, read=read, package=package, params=heard.said),
+        "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, made=made, package=package, params=heard.said),
         "provenance": provenance(
-            spec, read=read, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height
+            spec, made=made, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height
         ),
     }
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package))
-    for name, one in read.items():
+    for name, one in made.tables.items():
         run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
     run.artifact("model", releases.path(spec.name, content_hash))
     run.tags(content_hash=content_hash)
@@ -252,14 +262,12 @@ def training_set(spec: ModelSpec, *, package: str, calendar: Months, partitions_
     )  # fmt: skip
     def examples(context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore) -> Result:
         demand_built(context.instance, spec, cutoff=context.partition_key, package=package)
-        read = table_versions(lake, upstream(spec), until=context.partition_key)
-        pinned = {name: one["version"] for name, one in read.items()}
+        made = Made(tables=table_versions(lake, upstream(spec), until=context.partition_key), views=defined(spec.views, package=package))
+        pinned = {name: one["version"] for name, one in made.tables.items()}
         rows, states = training_rows(
             spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned
         )
-        yield from result(
-            asset_key, rows, contract, {TABLES: dg.MetadataValue.json(read), **{f"labels_{state}": n for state, n in states.items()}}
-        )
+        yield from result(asset_key, rows, contract, {**made.metadata(), **{f"labels_{state}": n for state, n in states.items()}})
 
     return examples
 
@@ -277,16 +285,18 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
     )  # fmt: skip
     def parts(context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
         cutoff = context.partition_key
-        read = recorded(context, key("training_set", spec.name, "examples"))
+        made = recorded(context, key("training_set", spec.name, "examples"))
         code = [code_version(function, package=package) for function in (spec.train, spec.score)]
-        about = digest([read, spec.seed, spec.holdout.days, spec.validation.days, code])  # what makes another model makes another run
+        about = digest(
+            [made.tables, made.views, spec.seed, spec.holdout.days, spec.validation.days, code]
+        )  # what makes another model makes another run
         tags = {"cutoff": cutoff, "dagster_run": context.run_id}
         with tracking.run(f"{spec.name} {cutoff}", experiment=spec.name, content=about, tags=tags) as run:
             frame = fitted(
                 spec,
                 examples.collect(),
                 cutoff=cutoff,
-                read=read,
+                made=made,
                 package=package,
                 releases=registry.releases(),
                 run=run,

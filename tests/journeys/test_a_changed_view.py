@@ -65,6 +65,16 @@ def test_the_live_version_goes_on_with_the_rows_that_it_was_trained_on(kiosk: Ki
     assert kiosk.world().lake.digests("prediction/late/batch") == before
 
 
+def test_a_model_made_again_of_the_training_set_from_before_the_change_is_the_same_model(kiosk: Kiosk) -> None:
+    def fitted() -> Any:
+        return kiosk.world().lake.read("model/late/parts", partitions=[LAST]).collect().row(0, named=True)["content_hash"]
+
+    before = fitted()
+    done = materialize(kiosk, "model/late/parts", "--partition", LAST)
+    assert done.returncode == 0, done.stderr
+    assert fitted() == before
+
+
 def test_no_model_is_trained_until_every_month_is_built_again(kiosk: Kiosk) -> None:
     said = refused(kiosk, TRAIN, LAST)
     assert f"training_set/late/examples {LAST}: features were built with other definitions than the code has now" in said

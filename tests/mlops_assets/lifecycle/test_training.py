@@ -8,12 +8,12 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from mlops_assets.lifecycle.training import Heard, NotEnoughMonths, NothingToFit, identity, signature, split, training_rows
+from mlops_assets.lifecycle.training import Heard, Made, NotEnoughMonths, NothingToFit, identity, signature, split, training_rows
 from mlops_assets.specs import Expanding
 from resources.feature_store.store import FeatureStore
 from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, PACKAGE, order, orders
 
-READ: dict[str, Any] = {"table/counter/orders": {"version": 3, "digests": {"2020-01": "abc"}}}
+MADE = Made(tables={"table/counter/orders": {"version": 3, "digests": {"2020-01": "abc"}}}, views={})
 
 
 class NoFeatures:
@@ -67,7 +67,7 @@ def test_a_training_set_that_ends_before_the_validation_days_is_refused() -> Non
 
 
 def named(**changed: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"cutoff": "2020-01", "trained_until": date(2020, 1, 25), "read": READ, "package": PACKAGE, "params": {"a": 1}}
+    given: dict[str, Any] = {"cutoff": "2020-01", "trained_until": date(2020, 1, 25), "made": MADE, "package": PACKAGE, "params": {"a": 1}}
     spec = changed.pop("spec", LATE)
     return identity(spec, **given | changed)
 
@@ -75,13 +75,19 @@ def named(**changed: Any) -> dict[str, Any]:
 def test_a_model_is_named_after_data_code_and_settings() -> None:
     other = {"table/counter/orders": {"version": 3, "digests": {"2020-01": "other"}}}
     seeded = replace(LATE, seed=8)
-    changes: list[dict[str, Any]] = [{"cutoff": "2020-02"}, {"read": other}, {"params": {"a": 2}}, {"spec": seeded}]
+    changes: list[dict[str, Any]] = [
+        {"cutoff": "2020-02"},
+        {"made": Made(tables=other, views={})},
+        {"made": Made(tables=MADE.tables, views={"stall_lately": "v2"})},
+        {"params": {"a": 2}},
+        {"spec": seeded},
+    ]
     assert all(named(**change) != named() for change in changes)
 
 
 def test_the_number_of_a_table_s_version_and_who_owns_the_model_do_not_name_it() -> None:
     again = {"table/counter/orders": {"version": 9, "digests": {"2020-01": "abc"}}}
-    assert named(read=again) == named()
+    assert named(made=Made(tables=again, views={})) == named()
     assert named(spec=replace(LATE, owner="team:other")) == named()
 
 
