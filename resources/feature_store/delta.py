@@ -19,7 +19,7 @@ from resources.feature_store.refusals import NoFeatureTable, UnfitTable
 from resources.lake_log import NamedTable
 
 CLASS_PATH: Final = "resources.feature_store.delta.DeltaSource"
-SAID: Final = ("name", "timestamp_field", "date_partition_column", "description", "owner")
+SAID: Final = ("name", "timestamp_field", "created_timestamp_column", "date_partition_column", "description", "owner")
 """What Feast keeps of every source, under the same names in its registry."""
 
 VALUE_TYPES: Final = {
@@ -34,8 +34,9 @@ VALUE_TYPES: Final = {
 class DeltaSource(DataSource):
     """A feature table: ``name`` is its lake address, ``uri`` where it lies, ``version`` an optional pin of its history.
 
-    Rows carry the instant from which they hold in ``timestamp_field``; they are created at that very instant: there is no created column.
-    ``date_partition_column`` decides between rows of the same key and instant: the later partition wins.
+    Rows carry the instant from which they hold in ``timestamp_field``. Those of the platform's features are created at that very instant:
+    they have no ``created_timestamp_column``. ``date_partition_column`` decides between rows of the same key and instant (and creation):
+    the later partition wins.
     """
 
     def __init__(self, *, uri: str, version: int | None = None, **said: Any) -> None:
@@ -58,7 +59,8 @@ class DeltaSource(DataSource):
     def from_proto(data_source: DataSourceProto) -> "DeltaSource":
         """The source as the registry holds it."""
         said: dict[str, Any] = {name: getattr(data_source, name) for name in SAID}
-        return DeltaSource(**json.loads(data_source.custom_options.configuration), **said, tags=dict(data_source.tags))
+        where = json.loads(data_source.custom_options.configuration)
+        return DeltaSource(**where, **said, tags=dict(data_source.tags), field_mapping=dict(data_source.field_mapping))
 
     def _to_proto_impl(self) -> DataSourceProto:
         where = json.dumps({"uri": self.uri, "version": self.version}).encode()
@@ -68,6 +70,7 @@ class DeltaSource(DataSource):
             data_source_class_type=CLASS_PATH,
             custom_options=DataSourceProto.CustomSourceOptions(configuration=where),
             tags=self.tags,
+            field_mapping=self.field_mapping,
             **said,
         )
 
@@ -89,7 +92,8 @@ class DeltaSource(DataSource):
 
     def columns(self, keys: Iterable[str]) -> Columns:
         """How the rows of this table are ordered."""
-        return Columns(keys=tuple(keys), stamp=self.timestamp_field, tie=self.date_partition_column or None)
+        created, tie = self.created_timestamp_column or None, self.date_partition_column or None
+        return Columns(keys=tuple(keys), stamp=self.timestamp_field, created=created, tie=tie)
 
     def opened(self, config: RepoConfig) -> DeltaTable:
         """The table at the version that ``config`` pins for it, else this source, else now.

@@ -1,148 +1,101 @@
-"""Feast's offline store over Delta tables, joined with Polars. Every registry stores this class path: do not move it.
+"""Feast's offline store over Delta tables and Parquet files, joined with Polars. Every registry stores this class path: do not move it.
 
-Reads only. The join itself is ``resources.feature_store.asof``; what it promises is written down in ``tests/ports/test_offline_store.py``.
+What the join promises is written down in ``docs/reference/point-in-time.md`` and held by ``tests/ports/test_offline_store.py``.
 """
 
-# ruff: noqa: TID253, ARG002, ARG004, FBT001, FBT002 -- Feast loads this module and gives its methods their arguments
+# ruff: noqa: TID253, ARG004, FBT001, FBT002, PLR0913, PLR0917 -- Feast loads this module and gives its methods their arguments
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal, cast
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
 
 import pandas as pd
 import polars as pl
-import pyarrow as pa
+from deltalake import write_deltalake
 from feast import FeatureView, RepoConfig
+from feast.data_format import DeltaFormat
 from feast.data_source import DataSource
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.offline_stores.file_source import FileLoggingDestination, FileSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
+from feast.utils import compute_non_entity_date_range
 from pydantic import Field
 
-from resources.feature_store.asof import INSTANT, RECENT, holding, latest, ordered
+from resources.feature_store import files
+from resources.feature_store.asof import Columns, latest, ordered
 from resources.feature_store.declarations import STAMP
-from resources.feature_store.delta import DeltaSource
-from resources.feature_store.refusals import NotThroughFeast, UnfitExamples
+from resources.feature_store.jobs import PolarsRetrievalJob, PolarsRetrievalMetadata
+from resources.feature_store.join import Join, joined
+from resources.feature_store.refusals import NotThroughFeast, UnfitExamples, UnfitRows
+from resources.feature_store.sources import place_of, raw_scan, scan, storage_options
+from resources.feature_store.spine import Spine, spine
 
 CLASS_PATH: Final = "resources.feature_store.offline.PolarsOfflineStore"
+Views = dict[str, FeatureView]
 
 
 class PolarsOfflineStoreConfig(FeastConfigBaseModel):
-    """``versions`` pins lake tables by address for one retrieval; ``storage_options`` reach delta-rs (none for local folders)."""
+    """``versions`` pins lake tables by address for one retrieval; ``storage_options`` reach delta-rs and Polars."""
 
     type: Literal["resources.feature_store.offline.PolarsOfflineStore"] = CLASS_PATH
     versions: dict[str, int] = Field(default_factory=dict)
     storage_options: dict[str, str] = Field(default_factory=dict)
 
 
-class PolarsRetrievalJob(RetrievalJob):
-    """A join that runs when its result is asked for."""
-
-    def __init__(
-        self, evaluate: Callable[[], pl.DataFrame], *, full_feature_names: bool, metadata: RetrievalMetadata | None = None
-    ) -> None:
-        self._evaluate = evaluate
-        self._full_feature_names = full_feature_names
-        self._metadata = metadata
-
-    def to_polars(self) -> pl.DataFrame:
-        """The result, with the types of the entity frame and of the feature tables."""
-        return self._evaluate()
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> Any:
-        arrow: Any = pa  # ships no types
-        frame: Any = self._evaluate()
-        table: Any = frame.to_arrow()
-        fields = [field.with_type(arrow.string()) if field.type == arrow.large_string() else field for field in table.schema]
-        return table.cast(arrow.schema(fields))
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal().to_pandas()
-
-    @property
-    def full_feature_names(self) -> bool:
-        """Whether features are called ``view__feature``."""
-        return self._full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """None: this platform computes features before they are stored."""
-        return []
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for."""
-        return self._metadata
-
-
-@dataclass(frozen=True, kw_only=True)
-class Join:
-    """One view's part of a retrieval: ``on`` maps its key columns to those of the examples, ``named`` its features to result columns."""
-
-    source: DeltaSource
-    on: Mapping[str, str]
-    named: Mapping[str, str]
-    ttl: timedelta | None
-
-    def features(self, examples: pl.DataFrame, config: RepoConfig) -> pl.DataFrame:
-        """The features that held at each example's instant, one row each, in order.
-
-        Most are found among the rows since ``RECENT`` before the first instant asked for; only for the others all older rows are searched.
-        """
-        table, keys = self.source.opened(config), tuple(self.on)
-        since, until = (pl.lit(instant, dtype=INSTANT) for instant in (examples[STAMP].min(), examples[STAMP].max()))
-        stamp, recent = pl.col(self.source.timestamp_field), since - RECENT
-        rows = self.source.rows(table, keys=keys, features=self.named, among=stamp.is_between(recent, until)).collect()
-        self._demand_equal_types(examples, rows)
-        found = self._holding(examples, rows)
-        lost = found.is_null().arg_true()
-        asked = examples[lost].select(pl.col(column).unique().implode().alias(key) for key, column in self.on.items())
-        among = pl.all_horizontal(stamp < recent, *(pl.col(key).is_in(asked[key]) for key in keys))
-        older = self.source.rows(table, keys=keys, features=self.named, among=among).collect()
-        found = found.scatter(lost, self._holding(examples[lost], older) + rows.height)
-        return pl.concat([rows, older]).select(pl.col(feature).gather(found).alias(name) for feature, name in self.named.items())
-
-    def _holding(self, examples: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
-        return holding(examples, rows, at=STAMP, on=self.on, columns=self.source.columns(self.on), ttl=self.ttl)
-
-    def _demand_equal_types(self, examples: pl.DataFrame, rows: pl.DataFrame) -> None:
-        for key, column in self.on.items():
-            if examples.schema[column] != rows.schema[key]:
-                why = f"column {column} is {examples.schema[column]}, the key {key} of {self.source.name} is {rows.schema[key]}"
-                raise UnfitExamples(what=self.source.name, why=why)
-
-
 class PolarsOfflineStore(OfflineStore):
     """Point-in-time joins: rows out are rows in, in order; a row holds from its instant for at most the ttl, both ends included."""
 
     supports_filter_by_created_timestamp = True
-    """Holds by construction: a ``DeltaSource`` row is created at its own instant."""
 
     @staticmethod
     def get_historical_features(
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: pl.DataFrame | pd.DataFrame | str | None,
+        entity_df: pl.DataFrame | pl.LazyFrame | pd.DataFrame | str | None,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
-        **options: object,
+        filter_by_created_timestamp: bool = False,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Examples, a Polars or pandas frame with ``event_timestamp``, joined with the features that held then."""
-        examples = _examples(entity_df)
-        joins = _joins(feature_views, feature_refs, full_feature_names=full_feature_names)
-        _demand_columns(examples, joins)
+        """Examples joined with the features that held then; ``filter_by_created_timestamp``: as they were known then.
 
-        def evaluate() -> pl.DataFrame:
-            return pl.concat([examples, *(join.features(examples, config) for join in joins)], how="horizontal")
+        Examples are a frame (Polars, lazy or not; pandas; Arrow), the name of a registered source, the address of a Delta table or Parquet
+        files, or a query over registered sources; without any, every key and instant of the views' rows ``start_date`` .. ``end_date``.
+        """
+        views: Views = {view.projection.name_to_use(): view for view in feature_views}
+        joins = _joins(config, views, feature_refs, full_feature_names=full_feature_names, as_known=filter_by_created_timestamp)
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(feature_views, start_date=start_date, end_date=end_date)
+            examples = _every_row(joins, start, end)
+        else:
+            tables = {} if not isinstance(entity_df, str) else _tables(config, registry, project, entity_df)
+            examples = spine(entity_df, tables=tables, storage_options=storage_options(config))
+        columns = examples.frame.collect_schema().names()
+        _demand_columns(columns, joins)
+        metadata = PolarsRetrievalMetadata(
+            features=feature_refs, keys=[name for name in columns if name != examples.at], span=examples.span()
+        )
 
-        keys = sorted({column for join in joins for column in join.on.values()})
-        instants: Any = examples[STAMP]  # datetimes, or null without examples
-        metadata = RetrievalMetadata(feature_refs, keys, instants.min(), instants.max())
-        return PolarsRetrievalJob(evaluate, full_feature_names=full_feature_names, metadata=metadata)
+        def join(piece: pl.DataFrame) -> pl.DataFrame:
+            found = (one.features(piece, at=examples.at, looks=metadata.looks) for one in joins)
+            return pl.concat([piece, *found], how="horizontal")
+
+        odfvs: Any = OnDemandFeatureView
+        on_demand = [reference for reference in feature_refs if reference.partition(":")[0] not in views]
+        return PolarsRetrievalJob(
+            lambda: joined(examples.slices(), join),
+            full_feature_names=full_feature_names,
+            on_demand=odfvs.get_requested_odfvs(feature_refs, project, registry) if on_demand else (),
+            metadata=metadata,
+            config=config,
+        )
 
     @staticmethod
     def pull_latest_from_table_or_query(
@@ -152,11 +105,12 @@ class PolarsOfflineStore(OfflineStore):
         feature_name_columns: list[str],
         timestamp_field: str,
         created_timestamp_column: str | None,
-        start_date: datetime,
-        end_date: datetime,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
         """The last row of each key in the stretch of time, both ends included: what ``feast materialize`` writes."""
-        return _pull(config, data_source, join_key_columns, feature_name_columns, start_date, end_date, pick=latest)
+        columns = _columns(data_source, join_key_columns, timestamp_field, created_timestamp_column)
+        return _pull(config, data_source, columns, feature_name_columns, (start_date, end_date), pick=latest)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -170,82 +124,124 @@ class PolarsOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """Every row in the stretch of time, both ends included, in the order in which they come to hold."""
-        return _pull(config, data_source, join_key_columns, feature_name_columns, start_date, end_date, pick=ordered)
+        columns = _columns(data_source, join_key_columns, timestamp_field, created_timestamp_column)
+        return _pull(config, data_source, columns, feature_name_columns, (start_date, end_date), pick=ordered)
 
     @staticmethod
     def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: Any, progress: Callable[[int], Any] | None) -> None:
-        """Refused: feature tables have one writer."""
-        raise NotThroughFeast(what=f"Writing feature table {feature_view.name}", instead="Materialize its feature asset.")
+        """Add rows to the files of a view's ``FileSource``.
+
+        Raises:
+            NotThroughFeast: the view's table is another one, as those of the platform's features, whose assets are their only writers.
+            UnfitRows: the columns are not those of the files.
+        """
+        source = feature_view.batch_source
+        if not isinstance(source, FileSource):
+            raise NotThroughFeast(what=f"Writing feature table {feature_view.name}", instead="Materialize its feature asset.")
+        has = [name for name, _ in source.get_table_column_names_and_types(config)]
+        if has != table.column_names:
+            raise UnfitRows(view=feature_view.name, given=table.column_names, has=has)
+        place = place_of(source, config)
+        if isinstance(source.file_format, DeltaFormat):
+            write_deltalake(place, table, mode="append", storage_options=storage_options(config))
+        else:
+            files.append(place, table, endpoint=source.s3_endpoint_override or "")
+        if progress is not None:
+            progress(table.num_rows)
 
     @staticmethod
-    def write_logged_features(*arguments: object, **options: object) -> None:
-        """Refused: what was served is logged by the serving process."""
-        raise NotThroughFeast(what="Logging served features", instead="The serving process logs what it answers.")
+    def write_logged_features(
+        config: RepoConfig, data: Any, source: LoggingSource, logging_config: LoggingConfig, registry: BaseRegistry
+    ) -> None:
+        """Add an Arrow table, or the Parquet files of a folder, to the files of a ``FileLoggingDestination``.
+
+        Raises:
+            NotThroughFeast: another destination.
+        """
+        destination = logging_config.destination
+        if not isinstance(destination, FileLoggingDestination):
+            raise NotThroughFeast(what=f"Logging to a {type(destination).__name__}", instead="Give a FileLoggingDestination.")
+        place = FileSource.get_uri_for_file_path(repo_path=config.repo_path, uri=destination.path)
+        files.add_files(place, data, partition_by=destination.partition_by, endpoint=destination.s3_endpoint_override)
 
 
-def _examples(entity_df: pl.DataFrame | pd.DataFrame | str | None) -> pl.DataFrame:
-    if isinstance(entity_df, pd.DataFrame):
-        entity_df = pl.from_pandas(entity_df)
-    if not isinstance(entity_df, pl.DataFrame):
-        raise NotThroughFeast(what="Retrieval without examples, or by SQL", instead="Give a frame of keys and event_timestamp.")
-    if STAMP not in entity_df.columns or not isinstance(entity_df.schema[STAMP], pl.Datetime):
-        raise UnfitExamples(what="any feature service", why=f"they need a column {STAMP} of instants")
-    instants = pl.col(STAMP) if cast("pl.Datetime", entity_df.schema[STAMP]).time_zone else pl.col(STAMP).dt.replace_time_zone("UTC")
-    return entity_df.with_columns(instants.cast(INSTANT))
-
-
-def _joins(views: Sequence[FeatureView], references: Sequence[str], *, full_feature_names: bool) -> list[Join]:
-    by_name = {view.projection.name_to_use(): view for view in views}
+def _joins(config: RepoConfig, views: Views, references: Sequence[str], *, full_feature_names: bool, as_known: bool) -> list[Join]:
     wanted: dict[str, list[str]] = {}
     for reference in references:
         name, _, feature = reference.partition(":")
-        if name not in by_name:
-            raise NotThroughFeast(what=f"Retrieving {reference}, an on-demand feature,", instead="Write a compute view.")
-        wanted.setdefault(name, []).append(feature)
-    return [
-        Join(
-            source=_delta(by_name[name].batch_source),
-            on={key.name: by_name[name].projection.join_key_map.get(key.name, key.name) for key in by_name[name].entity_columns},
-            named={feature: f"{name}__{feature}" if full_feature_names else feature for feature in features},
-            ttl=by_name[name].ttl,
-        )
-        for name, features in wanted.items()
-    ]
+        if name in views:
+            wanted.setdefault(name, []).append(feature)
+    joins: list[Join] = []
+    for name, features in wanted.items():
+        prefix = f"{views[name].projection.name_alias or views[name].name}__" if full_feature_names else ""
+        joins.append(_join(config, views[name], {feature: prefix + feature for feature in features}, as_known=as_known))
+    return joins
 
 
-def _demand_columns(examples: pl.DataFrame, joins: Sequence[Join]) -> None:
-    columns = set(examples.columns)
+def _join(config: RepoConfig, view: FeatureView, named: dict[str, str], *, as_known: bool) -> Join:
+    renamed = view.projection.join_key_map
+    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    return Join(
+        scan=scan(view.batch_source, config, keys=keys),
+        on={key: renamed.get(key, key) for key in keys},
+        named=named,
+        ttl=view.ttl or None,
+        as_known=as_known,
+    )
+
+
+def _demand_columns(given: Sequence[str], joins: Sequence[Join]) -> None:
+    columns = set(given)
     for join in joins:
         if missing := [column for column in join.on.values() if column not in columns]:
-            raise UnfitExamples(what=join.source.name, why=f"they lack its key {', '.join(missing)}")
+            raise UnfitExamples(what=join.scan.source, why=f"they lack its key {', '.join(missing)}")
         if twice := [name for name in join.named.values() if name in columns]:
-            raise UnfitExamples(what=join.source.name, why=f"they have a column {', '.join(twice)}, which is also a feature asked for")
+            raise UnfitExamples(what=join.scan.source, why=f"they have a column {', '.join(twice)}, which is also a feature asked for")
         columns.update(join.named.values())
 
 
-def _delta(source: DataSource | None) -> DeltaSource:
-    if not isinstance(source, DeltaSource):
-        raise NotThroughFeast(what=f"Reading a {type(source).__name__}", instead=f"This store reads a {DeltaSource.__name__}.")
-    return source
+def _every_row(joins: Sequence[Join], start: datetime, end: datetime) -> Spine:
+    """Each key and instant once, by instant, then key, from the views with the most keys; the others must have no other keys."""
+    keys = sorted(max((join.on.values() for join in joins), key=len))
+    for join in joins:
+        if odd := sorted(set(join.on.values()) - set(keys)):
+            why = f"without examples the keys of one view must cover those of all, and {', '.join(keys)} lack {', '.join(odd)}"
+            raise UnfitExamples(what=join.scan.source, why=why)
+    rows = [_keys_and_instants(join, start, end) for join in joins if len(join.on) == len(keys)]
+    found = pl.concat([one.select(*keys, STAMP) for one in rows], how="vertical_relaxed").drop_nulls().unique().sort(STAMP, *keys)
+    return Spine(frame=found, at=STAMP)
+
+
+def _keys_and_instants(join: Join, start: datetime, end: datetime) -> pl.LazyFrame:
+    keys = (pl.col(key).alias(name) for key, name in join.on.items())
+    return join.scan.rows((), since=start, until=end).select(*keys, pl.col(join.scan.columns.stamp).alias(STAMP))
+
+
+def _tables(config: RepoConfig, registry: BaseRegistry, project: str, text: str) -> dict[str, pl.LazyFrame]:
+    """The registered sources that a text names."""
+    found = [source for source in registry.list_data_sources(project, allow_cache=True) if source.name in text]
+    return {source.name: scan(source, config, keys=()).frame for source in found}
+
+
+def _columns(source: DataSource, keys: Sequence[str], stamp: str, created: str | None) -> Columns:
+    return Columns(keys=tuple(keys), stamp=stamp, created=created or None, tie=source.date_partition_column or None)
 
 
 def _pull(
     config: RepoConfig,
     source: DataSource,
-    keys: list[str],
-    features: list[str],
-    *stretch: datetime | None,
+    columns: Columns,
+    features: Sequence[str],
+    stretch: tuple[datetime | None, datetime | None],
+    *,
     pick: Callable[..., pl.DataFrame],
 ) -> RetrievalJob:
-    delta = _delta(source)
-    columns, (start, end) = delta.columns(keys), (None if end is None else pl.lit(end).cast(INSTANT) for end in stretch)
-    stamp = pl.col(columns.stamp)
-    inside = [*([] if start is None else [stamp >= start]), *([] if end is None else [stamp <= end])]
+    since, until = (at if at is None or at.tzinfo else at.replace(tzinfo=UTC) for at in stretch)
+    placeholder = () if columns.keys else (pl.lit(DUMMY_ENTITY_VAL).alias(DUMMY_ENTITY_ID),)
+    instants = [columns.stamp, *([columns.created] if columns.created else [])]
 
-    def evaluate() -> pl.DataFrame:
-        rows = delta.rows(
-            delta.opened(config), keys=keys, features=features, among=pl.all_horizontal(pl.lit(value=True), *inside)
-        ).collect()
-        return pick(rows, columns=columns).select(*keys, *features, columns.stamp)
+    def pulled() -> Iterator[pl.DataFrame]:
+        rows = raw_scan(source, config, columns).rows(features, since=since, until=until).collect()
+        yield pick(rows, columns=columns).select(*dict.fromkeys([*columns.keys, *features, *instants])).with_columns(*placeholder)
 
-    return PolarsRetrievalJob(evaluate, full_feature_names=False)
+    return PolarsRetrievalJob(pulled, config=config)

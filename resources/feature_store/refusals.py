@@ -95,6 +95,16 @@ class UnfitExamples(FeatureStoreError):
         )
 
 
+class UnfitRows(FeatureStoreError):
+    """Rows that cannot be added to the files of a view."""
+
+    def __init__(self, *, view: str, given: Iterable[str], has: Iterable[str]) -> None:
+        super().__init__(
+            f"rows for {view} have the columns {', '.join(given)}, its files have {', '.join(has)}. Nothing was written. "
+            "Give exactly these columns, in this order."
+        )
+
+
 class RowsChanged(FeatureStoreError):
     """Retrieval gave back other rows than it was given."""
 

@@ -67,12 +67,6 @@ def test_examples_without_a_key_are_refused_by_name(store: FeatureStore) -> None
         stock(store).get_historical_features(entity_df=pl.DataFrame({"event_timestamp": [NOON]}), features=REFERENCES)
 
 
-@pytest.mark.parametrize("asked", ["SELECT 1", None])
-def test_retrieval_without_examples_is_refused(store: FeatureStore, asked: str | None) -> None:
-    with pytest.raises(NotThroughFeast, match="without examples"):
-        stock(store).get_historical_features(entity_df=asked, features=REFERENCES)
-
-
 def test_examples_without_instants_are_refused(store: FeatureStore) -> None:
     asked = pl.DataFrame({"shop": ["north"], "event_timestamp": ["2013-01-31"]})
     with pytest.raises(UnfitExamples, match="need a column event_timestamp of instants"):
