@@ -3,191 +3,93 @@
 Feast's own suite passes on a store that ignores ttl; this one is not optional for anything that training rows come from.
 """
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import polars as pl
 import pytest
 from deltalake import write_deltalake
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings
 
-from resources.feature_store import configuration
-from resources.feature_store.declarations import Dtype, View
-from resources.feature_store.light import load_feast
-from resources.feature_store.registration import entities_of, feature_view
+from tests.ports.kinds import ASKED, KINDS, table
+from tests.ports.scenes import Scene, hours, scenes
+from tests.ports.stores import answer, job
 
-START: Final = datetime(2013, 1, 31, tzinfo=UTC)
-HOUR: Final = timedelta(hours=1)
-TICK: Final = timedelta(microseconds=1)
-INSTANT: Final = pl.Datetime("us", "UTC")
-BIG: Final = 2**53 + 1
-"""The first integer that a float cannot hold."""
+Answer = list[tuple[Any, ...]]
 
-KEY_TYPES: Final[Mapping[str, pl.DataType]] = {"k": pl.String(), "j": pl.Int64()}
-FEATURES: Final[Mapping[str, Dtype]] = {"x": "int64", "text": "string"}
-ROW: Final[Mapping[str, pl.DataType]] = {"x": pl.Int64(), "text": pl.String(), "event_timestamp": INSTANT}
+DISAGREEMENTS: Final[Mapping[str, Mapping[str, Answer | str]]] = {
+    "ours": {},
+    "dask": {
+        "a row older than its ttl": [],  # the example is lost
+        "a row from the future": [],
+        "the same example twice": [(1, 1, None)],  # one is left
+        "examples that differ in the key of another view": [(1, 1, None, 3, None)],
+        "a found example before one that is not": [(1, None, None), (0, 1, None)],  # the order is another
+        "a null key on both sides": [(0, 1, None)],  # they match
+        "a feature row without an instant": [(0, 1, None)],  # it holds for ever
+        "an example without an instant": [(0, 1, None)],  # it is lost
+        "instants a few nanoseconds apart": [(1, 1, None)],
+        "a large integer beside a missing one": [(1, None, None), (0, 2**53, None)],  # it is another number
+        "a row that a Delta table had once": [(0, 2, None)],  # it has it still
+    },
+    "duckdb": {
+        "equal instants": [(0, 1, None)],  # the first in the file
+        "instants a few nanoseconds apart": "Casting from timestamp",  # refused, not by name
+    },
+}
+"""What Feast's own stores give instead, by kind of table; an error by its words."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A view's rows in the order in which they were written; two views have features of the same names."""
-
-    keys: tuple[str, ...]
-    ttl: timedelta | None
-    partitioned: bool
-    rows: tuple[Mapping[str, Any], ...]
-
-    @property
-    def view(self) -> View:
-        """Its declaration."""
-        name = "by_" + "_and_".join(self.keys)
-        return View(
-            name=name, entity="thing", keys=self.keys, key_types={"j": "int64"}, address=f"feature/thing/{name}", features=FEATURES,
-            spec_hash="1", ttl=self.ttl, partitioned=self.partitioned,
-        )  # fmt: skip
-
-    def frame(self) -> pl.DataFrame:
-        """What is written."""
-        schema = {**{key: KEY_TYPES[key] for key in self.keys}, **ROW, **({"month": pl.String()} if self.partitioned else {})}
-        return pl.DataFrame(list(self.rows), schema=schema)
-
-    def held(self, asked: Mapping[str, Any]) -> tuple[int | None, str | None]:
-        """The plain reading of the contract: the last of the rows of this key that are neither from the future nor too old."""
-        at, wanted = asked["event_timestamp"], [asked[key] for key in self.keys]
-        if at is None or None in wanted:
-            return None, None
-        of_key = [row for row in self.rows if [row[key] for key in self.keys] == wanted and row["event_timestamp"] is not None]
-        past = [row for row in of_key if row["event_timestamp"] <= at]
-        if not past:
-            return None, None
-        _, last = max(enumerate(past), key=lambda placed: (placed[1]["event_timestamp"], placed[1].get("month", ""), placed[0]))
-        fresh = not self.ttl or at - last["event_timestamp"] <= self.ttl
-        return (last["x"], last["text"]) if fresh else (None, None)
+OFFLINE: Final = "a row that a Delta table had once"
+"""DuckDB downloads its reader of Delta tables when it is first used."""
+CASES: Final = [(store, kind) for store in DISAGREEMENTS for kind in KINDS if (store, kind) != ("duckdb", OFFLINE)]
 
 
-def instant(hours: int, ticks: int) -> datetime:
-    return START + hours * HOUR + ticks * TICK
+def agrees(scene: Scene) -> None:
+    """Our store finds what the loop finds, in the order in which the examples came."""
+    assert answer(scene, "ours") == scene.expected()
 
 
-INSTANTS: Final[st.SearchStrategy[datetime | None]] = st.one_of(
-    st.none(), st.builds(instant, st.integers(0, 6), st.sampled_from([0, 0, 0, -1, 1]))
-)
-KEYS: Final[Mapping[str, st.SearchStrategy[Any]]] = {"k": st.sampled_from(["a", "b", "", None]), "j": st.sampled_from([0, 1, BIG, None])}
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scene=scenes())
+def test_every_example_gets_what_a_loop_over_all_rows_finds(scene: Scene) -> None:
+    agrees(scene)
 
 
-def tables(keys: tuple[str, ...], *, partitioned: bool) -> st.SearchStrategy[Table]:
-    row: dict[str, st.SearchStrategy[Any]] = {key: KEYS[key] for key in keys}
-    row |= {"event_timestamp": INSTANTS, "x": st.sampled_from([None, 0, 1, 2, BIG]), "text": st.sampled_from([None, "", "é"])}
-    row |= {"month": st.sampled_from(["2013-01", "2013-02", "2013-10"])} if partitioned else {}
-    ttls = st.sampled_from([None, timedelta(0), TICK, HOUR, 2 * HOUR])
-    return st.builds(
-        Table,
-        keys=st.just(keys),
-        ttl=ttls,
-        partitioned=st.just(partitioned),
-        rows=st.lists(st.fixed_dictionaries(row), max_size=14).map(tuple),
-    )
+@pytest.mark.parametrize(("store", "kind"), CASES)
+def test_a_store_gives_what_the_loop_finds_but_for_what_is_listed(store: str, kind: str) -> None:
+    scene, listed = KINDS[kind], DISAGREEMENTS[store].get(kind)
+    if isinstance(listed, str):
+        with pytest.raises(ValueError, match=listed):
+            answer(scene, store)
+    else:
+        assert answer(scene, store) == (scene.expected() if listed is None else listed)
 
 
-ASKED: Final = st.lists(
-    st.fixed_dictionaries({**KEYS, "event_timestamp": INSTANTS, "label": st.sampled_from([0, 1])}), max_size=10
-).flatmap(lambda rows: st.lists(st.sampled_from(rows), max_size=14) if rows else st.just([]))
-"""Examples, often the very same one several times."""
+def test_no_disagreement_is_listed_that_is_none() -> None:
+    for listed in DISAGREEMENTS.values():
+        assert [kind for kind, given in listed.items() if given == KINDS[kind].expected()] == []
 
 
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with TemporaryDirectory() as name:
-        yield Path(name)
+def test_a_pinned_version_gives_the_rows_of_then(tmp_path: Path) -> None:
+    old, new = table({"ts": hours(0), "x": 1}, kind="DeltaSource"), table({"ts": hours(0), "x": 2})
+    scene = Scene(tables=(old,), examples=ASKED)
+    then = job(tmp_path, scene, "ours", versions={"by_k": 0})
+    write_deltalake(tmp_path / old.name, new.frame(new.rows), mode="overwrite")
+
+    assert then.to_polars()["by_k__x"].to_list() == [1]
 
 
-def retrieved(folder: Path, two: Sequence[Table], spine: pl.DataFrame, *, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
-    """What the configured offline store gives, asked as Feast asks it."""
-    load_feast()
-    from feast import RepoConfig
-    from feast.infra.provider import get_provider
-
-    said = configuration.settings(folder, "things")
-    config = RepoConfig(**{**said, "offline_store": {**said["offline_store"], "versions": dict(versions or {})}}, repo_path=folder)
-    views = [table.view for table in two]
-    entities = entities_of(views)
-    feature_views = [feature_view(view, str(folder / view.address), entities) for view in views]
-    references = [f"{view.full_name}:{name}" for view in views for name in FEATURES]
-    provider: Any = get_provider(config)
-    job = provider.get_historical_features(
-        config=config, feature_views=feature_views, feature_refs=references, entity_df=spine, registry=None, project="things",
-        full_feature_names=True, filter_by_created_timestamp=True,
-    )  # fmt: skip
-    return job.to_polars()
+def test_what_holds_beyond_a_month_back_is_found() -> None:
+    days = 24
+    rows = [{"ts": hours(-100 * days), "x": 1}, {"ts": hours(-40 * days), "x": 2}, {"ts": hours(-31 * days), "x": 3, "k": "b"}]
+    scene = Scene(tables=(table(*rows, kind="DeltaSource"),), examples=({"k": "a", "at": hours(0)}, {"k": "b", "at": hours(1)}))
+    assert answer(scene, "ours") == scene.expected() == [(0, 2, None), (1, 3, None)]
 
 
-def write(folder: Path, table: Table) -> None:
-    place = folder / table.view.address
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    write_deltalake(place, table.frame(), partition_by=["month"] if table.partitioned else None)
-
-
-def spine_of(asked: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(list(asked), schema={**KEY_TYPES, "event_timestamp": INSTANT, "label": pl.Int8()})
-
-
-def at(hours: float, **values: object) -> dict[str, object]:
-    return {"k": "a", "j": 1, "event_timestamp": START + hours * HOUR, **values}
-
-
-def one(*rows: dict[str, object], ttl: timedelta | None = None, partitioned: bool = False) -> Table:
-    return Table(keys=("k",), ttl=ttl, partitioned=partitioned, rows=tuple({"text": None, **row} for row in rows))
-
-
-NOTHING: Final = Table(keys=("k", "j"), ttl=None, partitioned=False, rows=())
-
-
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(first=tables(("k",), partitioned=True), second=tables(("k", "j"), partitioned=False), asked=ASKED)
-@example(first=one(at(0, x=1), ttl=2 * HOUR), second=NOTHING, asked=[at(2, label=0), at(2, label=1), at(2.001, label=0)])
-@example(first=one(at(1, x=1)), second=NOTHING, asked=[at(1, label=0), at(0.999, label=0), at(9000, label=1)])
-@example(
-    first=one(at(1, x=2, month="2013-02"), at(1, x=1, month="2013-01"), partitioned=True),
-    second=NOTHING,
-    asked=[at(1, label=0), at(2, label=0)],
-)
-@example(first=one(at(1, x=1), at(2, x=None)), second=NOTHING, asked=[at(3, label=0)])
-@example(first=one(at(1, x=1, k=None)), second=NOTHING, asked=[at(2, label=0, k=None), at(2, label=0)])
-@example(
-    first=one(at(1, x=1) | {"event_timestamp": None}), second=NOTHING, asked=[at(2, label=0), at(2, label=0) | {"event_timestamp": None}]
-)
-def test_every_example_gets_what_a_loop_over_all_rows_finds(folder: Path, first: Table, second: Table, asked: list[dict[str, Any]]) -> None:
-    for table in (first, second):
-        write(folder, table)
-    spine = spine_of(asked)
-
-    result = retrieved(folder, [first, second], spine)
-
-    assert result.select(spine.columns).equals(spine)
-    assert result.schema == {
-        **spine.schema,
-        **{f"{table.view.full_name}__{name}": ROW[name] for table in (first, second) for name in FEATURES},
-    }
-    for table in (first, second):
-        found = result.select(f"{table.view.full_name}__{name}" for name in FEATURES).rows()
-        assert found == [table.held(row) for row in asked]
-
-
-def test_a_pinned_version_gives_the_rows_of_then(folder: Path) -> None:
-    old, new = one(at(0, x=1)), one(at(0, x=2))
-    write(folder, old)
-    write(folder, NOTHING)
-    write_deltalake(folder / old.view.address, new.frame(), mode="overwrite")
-    spine = spine_of([at(1, label=0)])
-
-    then = retrieved(folder, [old, NOTHING], spine, versions={old.view.address: 0})
-    now = retrieved(folder, [old, NOTHING], spine)
-
-    assert (then["thing_by_k__x"].item(), now["thing_by_k__x"].item()) == (1, 2)
+def test_a_retrieval_keeps_every_column_of_the_examples_as_it_came(tmp_path: Path) -> None:
+    scene = Scene(tables=(table({"ts": hours(0), "x": 1}),), examples=ASKED)
+    given = scene.spine().with_columns(label=pl.Series([1], dtype=pl.Int8), note=pl.Series(["n"], dtype=pl.Categorical))
+    back = job(tmp_path, scene, "ours", entity_df=given).to_polars()
+    assert back.select(given.columns).equals(given)
+    assert back.schema == {**given.schema, "by_k__x": pl.Int64(), "by_k__text": pl.String()}
