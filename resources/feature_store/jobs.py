@@ -1,6 +1,6 @@
 """A retrieval that runs when its result is asked for: whole, in slices, or straight to disk."""
 
-# ruff: noqa: TID253, ARG002 -- Feast loads this module and gives its methods their arguments
+# ruff: noqa: TID253, ARG002, FBT001, FBT002 -- Feast loads this module and gives its methods their arguments
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -87,7 +87,7 @@ class PolarsRetrievalJob(RetrievalJob):
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()
 
-    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:  # noqa: FBT001, FBT002
+    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the result to a Parquet file, a folder of them or a Delta table, one slice in memory at a time.
 
         Raises:

@@ -52,7 +52,7 @@ def spine(entity_df: object, *, tables: Mapping[str, pl.LazyFrame], storage_opti
     """Examples from a Polars, pandas or Arrow frame, the name of one of ``tables``, the address of a table, or a query over ``tables``.
 
     Raises:
-        UnfitExamples: they have no instants, or two columns of them and none called ``event_timestamp``.
+        UnfitExamples: there are none at that address; they have no instants, or two columns of them and none called ``event_timestamp``.
     """
     if isinstance(entity_df, str):
         return _stamped(_named(entity_df, tables, storage_options))
@@ -70,9 +70,14 @@ def _named(text: str, tables: Mapping[str, pl.LazyFrame], options: dict[str, str
         return pl.SQLContext({name: frame for name, frame in tables.items() if name in text}).execute(text)
     if text in tables:
         return tables[text]
-    if DeltaTable.is_deltatable(text, options):
+    if not text.endswith(".parquet") and DeltaTable.is_deltatable(text, options):
         return pl.scan_delta(NamedTable(text, storage_options=options))
-    return pl.scan_parquet(text, storage_options=options)
+    found = pl.scan_parquet(text, storage_options=options)
+    try:
+        found.collect_schema()
+    except FileNotFoundError as error:
+        raise UnfitExamples(what=SERVICE, why=f"{text} is neither a registered source nor a place with Parquet files") from error
+    return found
 
 
 def _stamped(frame: pl.LazyFrame) -> Spine:
