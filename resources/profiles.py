@@ -62,6 +62,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
             lake=lake,
             project=project,
             registry_url=settings.features_url or "",
+            online_url=settings.online_url or "",
             storage_options=lake.storage_options,
         ),
         tracking=Tracking(

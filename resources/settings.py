@@ -55,6 +55,7 @@ class Settings:
     lake_uri: str | None = None
     ledger_url: str | None = None
     features_url: str | None = None
+    online_url: str | None = None
     tracking_uri: str | None = None
     artifacts_uri: str | None = None
     service: Service = "detached"

@@ -16,3 +16,4 @@ need() {
 need git git
 PATH="$PATH:$(echo /usr/lib/postgresql/*/bin | tr " " :)" # where Debian keeps initdb
 need initdb postgresql
+need redis-server redis-server

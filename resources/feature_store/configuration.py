@@ -7,15 +7,15 @@ from typing import Any, Final, cast
 
 import yaml
 
-from resources.feature_store.refusals import RefusedOfflineStore, RefusedRegistry, UnreadableConfiguration
+from resources.feature_store.refusals import RefusedOfflineStore, RefusedOnlineStore, RefusedRegistry, UnreadableConfiguration
 
 OFFLINE: Final = "resources.feature_store.offline.PolarsOfflineStore"
 ONLINE: Final = "resources.feature_store.online.PackedSqliteOnlineStore"
+ONLINE_REDIS: Final = "resources.feature_store.online.PackedRedisOnlineStore"
 YAML: Final = "feature_store.yaml"
 GUARD: Final = "declared_in_the_catalogue.py"
 """``feast apply`` and ``feast plan`` run every Python file of the folder first; without one they would remove what is registered."""
 REGISTRY: Final = "registry.db"
-ROWS: Final = "online.db"
 BUSY_SECONDS: Final = 30
 CACHE_SECONDS: Final = 1
 """The shortest that Feast knows: 0 means for ever."""
@@ -69,7 +69,18 @@ def checked_offline(store: str, *, where: str, silent: bool = False) -> str:
     return store
 
 
-def settings(home: Path, project: str, *, offline: str = OFFLINE, registry_url: str = "") -> dict[str, Any]:
+def checked_online(url: str, *, where: str) -> str:
+    """The URL of the online store; empty stays empty and means the embedded one.
+
+    Raises:
+        RefusedOnlineStore: it is not Redis.
+    """
+    if url and url.partition("://")[0] not in {"redis", "rediss"}:
+        raise RefusedOnlineStore(url=url, why=UNTRIED, where=where)
+    return url
+
+
+def settings(home: Path, project: str, *, offline: str = OFFLINE, registry_url: str = "", online_url: str = "") -> dict[str, Any]:
     """What ``feature_store.yaml`` says. The registry path is absolute: SQLAlchemy would look in the working directory."""
     url = checked_registry(registry_url, where="the feature store's settings") or f"sqlite:///{home / REGISTRY}"
     wait = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite:") else {}
@@ -83,7 +94,7 @@ def settings(home: Path, project: str, *, offline: str = OFFLINE, registry_url: 
             "sqlalchemy_config_kwargs": {"echo": False, **wait},
         },
         "offline_store": {"type": checked_offline(offline, where="the feature store's settings")},
-        "online_store": {"type": ONLINE, "path": ROWS},
+        "online_store": {"type": ONLINE_REDIS, "url": online_url} if online_url else {"type": ONLINE},
         "materialization": {"pull_latest_features": True, "online_write_batch_size": 10_000},
         "entity_key_serialization_version": 3,
     }

@@ -1,17 +1,18 @@
-"""Feast's online store over ``packed``. Every ``feature_store.yaml`` stores this class path: do not move it.
+"""Feast's online store over packed rows. Every ``feature_store.yaml`` stores these class paths: do not move them.
 
 Feast asks for no instant, so ``get_online_features`` gives the stored values with their event timestamps and says nothing of their age:
-the platform reads through ``FeatureStore.online``, which does. An absent key is NOT_FOUND, a null value PRESENT without a value.
+the platform reads through ``direct.Reader``, which does. An absent or deleted key is NOT_FOUND, a null value PRESENT without a value.
 """
 
 # ruff: noqa: TID253, ARG002, FBT001 -- Feast loads this module and gives its methods their arguments
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import polars as pl
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -19,50 +20,53 @@ from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel
 
 from resources.feature_store.declarations import Dtype
-from resources.feature_store.packed import Packed, PackedFile, Value, pack, unpack
+from resources.feature_store.direct import EPOCH, MICROSECOND, Lookup, microseconds, opened
+from resources.feature_store.packed import GONE, TYPES, PackedRows, Place, Value, pack_keys
 from resources.feature_store.refusals import UnpackableType
 from resources.feature_store.registration import LAYOUT, WINDOW
 
 CLASS_PATH: Final = "resources.feature_store.online.PackedSqliteOnlineStore"
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
+REDIS_PATH: Final = "resources.feature_store.online.PackedRedisOnlineStore"
 FIELDS: Final[Mapping[Dtype, str]] = {"string": "string_val", "int64": "int64_val", "float64": "double_val", "bool": "bool_val"}
 DTYPES: Final[Mapping[str, Dtype]] = {"String": "string", "Int64": "int64", "Float64": "float64", "Bool": "bool"}
+Given = Sequence[tuple[EntityKey, dict[str, ValueProto], datetime, datetime | None]]
 
 
 class PackedSqliteOnlineStoreConfig(FeastConfigBaseModel):
-    """``path`` is relative to the folder of ``feature_store.yaml``."""
+    """Rows lie in ``online.db`` beside ``feature_store.yaml``."""
 
     type: Literal["resources.feature_store.online.PackedSqliteOnlineStore"] = CLASS_PATH
-    path: str = "online.db"
 
 
-class PackedSqliteOnlineStore(OnlineStore):
+class PackedRedisOnlineStoreConfig(FeastConfigBaseModel):
+    """``url`` is ``redis://host:port/db`` without a password: that comes from ``REDIS_PASSWORD``."""
+
+    type: Literal["resources.feature_store.online.PackedRedisOnlineStore"] = REDIS_PATH
+    url: str
+
+
+class PackedOnlineStore(OnlineStore):
     """One packed row a view and key; a write never goes back in event time, at an equal event time it corrects."""
 
     def __init__(self) -> None:
-        self._file: PackedFile | None = None
+        self._rows: PackedRows | None = None
 
-    def online_write_batch(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: Sequence[tuple[EntityKey, dict[str, ValueProto], datetime, datetime | None]],
-        progress: Callable[[int], Any] | None,
-    ) -> None:
-        """Rows from ``feast materialize`` and ``push``, in one transaction."""
-        dtypes = packable(table)
-        rows = [
-            Packed(
-                key=_key(key),
-                since=microseconds(stamp),
-                valid_until=_trusted_until(table, stamp),
-                version=None,
-                row=pack([plain(values.get(name)) for name in dtypes]),
-            )
-            for key, values, stamp, _ in data
-        ]
-        self.file(config).write(config.project, table.name, layout(table), sorted(rows, key=lambda row: row.since))
+    def online_write_batch(self, config: RepoConfig, table: FeatureView, data: Given, progress: Callable[[int], Any] | None) -> None:
+        """Rows from ``feast materialize`` and ``push``."""
+        lookup = lookup_of(table)
+        names = [_key(key) for key, _, _, _ in data]
+        stamps = [stamp for _, _, stamp, _ in data]
+        columns = {
+            name: pl.Series([plain(values.get(name)) for _, values, _, _ in data], dtype=TYPES[dtype])
+            for name, dtype in lookup.features.items()
+        }
+        rows = lookup.packing.pack(
+            pl.DataFrame(columns),
+            since=pl.Series([microseconds(stamp) for stamp in stamps], dtype=pl.Int64),
+            until=pl.Series([_trusted_until(table, stamp) for stamp in stamps], dtype=pl.Int64),
+            version=None,
+        )
+        self.rows(config).write(place_of(config.project, lookup), names, rows)
         if progress:
             progress(len(rows))
 
@@ -70,17 +74,20 @@ class PackedSqliteOnlineStore(OnlineStore):
         self, config: RepoConfig, table: FeatureView, entity_keys: list[EntityKey], requested_features: list[str] | None = None
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
         """For each key its event timestamp and values; ``(None, None)`` for one that is absent."""
-        dtypes, keys = packable(table), [_key(key) for key in entity_keys]
-        found = self.file(config).read(config.project, table.name, layout(table), keys)
-        wanted = set(requested_features or dtypes)
-
-        def answer(packed: Packed | None) -> tuple[datetime | None, dict[str, ValueProto] | None]:
-            if packed is None:
-                return None, None
-            values = zip(dtypes.items(), unpack(packed.row), strict=True)
-            return EPOCH + packed.since * MICROSECOND, {name: proto(dtype, value) for (name, dtype), value in values if name in wanted}
-
-        return [answer(found.get(key)) for key in keys]
+        lookup, wanted = lookup_of(table), set(requested_features or ())
+        found = lookup.packing.unpack(self.rows(config).read([(place_of(config.project, lookup), [_key(key) for key in entity_keys])]))
+        held = [flags[:1] != GONE for flags in found.flags]
+        columns: list[tuple[str, Dtype, Sequence[Value]]] = [
+            (name, dtype, found.values(at, given=held))
+            for at, (name, dtype) in enumerate(lookup.features.items())
+            if name in wanted or not wanted
+        ]
+        return [
+            (EPOCH + since * MICROSECOND, {name: proto(dtype, values[row]) for name, dtype, values in columns})
+            if held[row]
+            else (None, None)
+            for row, since in enumerate(found.since)
+        ]
 
     def update(
         self,
@@ -99,21 +106,33 @@ class PackedSqliteOnlineStore(OnlineStore):
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Forget these views."""
         for table in tables:
-            self.file(config).drop(config.project, table.name)
+            self.rows(config).forget(config.project, table.name)
 
-    def file(self, config: RepoConfig) -> PackedFile:
-        """The file behind this store."""
-        if self._file is None:
+    def rows(self, config: RepoConfig) -> PackedRows:
+        """The rows behind this store."""
+        if self._rows is None:
             said: Any = config.online_store
-            self._file = PackedFile((config.repo_path or Path.cwd()) / said.path)
-        return self._file
+            self._rows = opened(getattr(said, "url", ""), home=config.repo_path or Path.cwd())
+        return self._rows
 
 
-def _key(key: EntityKey) -> str:
-    """The values of a key in the order of their columns' names, as Feast sorts them too."""
-    untyped: Any = key  # protobuf says nothing of its containers
-    of: dict[str, ValueProto] = dict(zip(untyped.join_keys, untyped.entity_values, strict=True))
-    return pack([plain(of[name]) for name in sorted(of)])
+class PackedSqliteOnlineStore(PackedOnlineStore):
+    """Rows in a file."""
+
+
+class PackedRedisOnlineStore(PackedOnlineStore):
+    """Rows in Redis."""
+
+
+def lookup_of(table: FeatureView) -> Lookup:
+    """How a registered view is read."""
+    keys = tuple(sorted(column.name for column in table.entity_columns))
+    return Lookup(view=table.name, layout=layout(table), keys=keys, features=packable(table))
+
+
+def place_of(project: str, lookup: Lookup) -> Place:
+    """Where a view's rows are."""
+    return Place(project=project, view=lookup.view, layout=lookup.layout)
 
 
 def layout(table: FeatureView) -> str:
@@ -133,9 +152,11 @@ def packable(table: FeatureView) -> dict[str, Dtype]:
     return {field.name: DTYPES[str(field.dtype)] for field in table.features}
 
 
-def microseconds(instant: datetime) -> int:
-    """Unix time; Feast's naive instants are UTC."""
-    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+def _key(key: EntityKey) -> str:
+    """The values of a key in the order of their columns' names, as Feast sorts them too."""
+    untyped: Any = key  # protobuf says nothing of its containers
+    of: dict[str, ValueProto] = dict(zip(untyped.join_keys, untyped.entity_values, strict=True))
+    return pack_keys(pl.DataFrame({name: [plain(of[name])] for name in sorted(of)}))[0]
 
 
 def _trusted_until(table: FeatureView, stamp: datetime) -> int | None:

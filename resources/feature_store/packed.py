@@ -1,114 +1,168 @@
-"""One packed row a view and key in a SQLite file: our own layout, JSON arrays, readable without Feast.
+"""Online rows as bytes, and the port of the stores that keep them. Light: a serving process imports it, Feast and Dagster it does not know.
 
-A row says from when it holds (``since``) and until when it can be trusted (``valid_until``, exclusive; null: until something newer comes).
-A write never takes a key back to an earlier instant, nor at one instant to an older version of the lake table; rows of another ``layout``
-(the view's spec changed) read as absent and are always replaced.
+A packed row: from when it holds (``since``), the version of the lake table that it was read from, until when it can be trusted
+(``valid_until``, exclusive), a byte of state and one a feature that says whether it is null, the numbers, and the texts as JSON.
+``since`` and version are unsigned and big-endian, so that stores can compare rows without unpacking them. Instants are microseconds.
 """
 
-import json
-import sqlite3
-import threading
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
-BUSY_SECONDS: Final = 30
-CHUNK: Final = 10_000
-"""Keys a query: SQLite takes 32,766 parameters."""
+import numpy as np
+import orjson
+import polars as pl
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS online (
-    project TEXT NOT NULL, view TEXT NOT NULL, key TEXT NOT NULL,
-    layout TEXT NOT NULL, since INTEGER NOT NULL, valid_until INTEGER, version INTEGER, row TEXT NOT NULL,
-    PRIMARY KEY (project, view, key)
-) WITHOUT ROWID, STRICT
-"""
-UPSERT: Final = """
-INSERT INTO online (project, view, key, layout, since, valid_until, version, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (project, view, key) DO UPDATE SET
-    layout = excluded.layout, since = excluded.since, valid_until = excluded.valid_until,
-    version = coalesce(excluded.version, online.version), row = excluded.row
-WHERE excluded.layout <> online.layout
-    OR excluded.since > online.since
-    OR (excluded.since = online.since AND coalesce(excluded.version >= online.version, TRUE))
-"""
-SELECT: Final = "SELECT key, since, valid_until, version, row FROM online WHERE project = ? AND view = ? AND layout = ? AND key IN ({keys})"
+from resources.feature_store.declarations import Dtype
+
+BIAS: Final = 2**63
+HEAD: Final = ">QQq"
+"""``since``, version, ``valid_until``."""
+NO_VERSION: Final = 0
+NEVER: Final = 2**63 - 1
+"""``valid_until`` of a row that only a newer one ends."""
+ROW, GONE = b"\0", b"\1"
+"""States: a row, and what says that its key was deleted."""
+CODES: Final[dict[Dtype, str]] = {"int64": "q", "float64": "d", "bool": "?"}
+NUMPY: Final[dict[Dtype, str]] = {"int64": ">i8", "float64": ">f8", "bool": "?"}
+TYPES: Final[dict[Dtype, pl.DataType]] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 
 Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
-    """A stored row: microseconds of Unix time, the lake version it was read from (None: pushed through Feast), packed key and values."""
+class Layout:
+    """What the rows of one definition of a view hold, in which order."""
 
-    key: str
-    since: int
-    valid_until: int | None
-    version: int | None
-    row: str
+    name: str
+    features: tuple[tuple[str, Dtype], ...]
+
+    @cached_property
+    def numbers(self) -> list[tuple[int, str, Dtype]]:
+        """Position, name and type of each feature of fixed size."""
+        return [(at, name, dtype) for at, (name, dtype) in enumerate(self.features) if dtype != "string"]
+
+    @cached_property
+    def texts(self) -> list[tuple[int, str]]:
+        """Position and name of each text."""
+        return [(at, name) for at, (name, dtype) in enumerate(self.features) if dtype == "string"]
+
+    @cached_property
+    def record(self) -> struct.Struct:
+        """The part of fixed size."""
+        return struct.Struct(f"{HEAD}{1 + len(self.features)}s{''.join(CODES[dtype] for _, _, dtype in self.numbers)}")
+
+    @cached_property
+    def absent(self) -> bytes:
+        """Stands for a key that has no row."""
+        gone = GONE + bytes(len(self.features))
+        zeros = [False if dtype == "bool" else 0 for _, _, dtype in self.numbers]
+        return self.record.pack(0, NO_VERSION, NEVER, gone, *zeros) + (orjson.dumps([None] * len(self.texts)) if self.texts else b"")
+
+    def pack(self, frame: pl.DataFrame, *, since: pl.Series, until: pl.Series, version: int | None, gone: bool = False) -> list[bytes]:
+        """A packed row for each row of ``frame``, which has a column a feature; instants as integers, ``until`` null for never."""
+        state = [("state", "u1"), ("nulls", "u1", (len(self.features),))]
+        numbers = [(f"n{at}", NUMPY[dtype]) for at, _, dtype in self.numbers]
+        rows: Any = np.zeros(frame.height, np.dtype([("since", ">u8"), ("version", ">u8"), ("until", ">i8"), *state, *numbers]))
+        rows["since"] = since.to_numpy().astype(np.int64).view(np.uint64) ^ np.uint64(BIAS)
+        rows["version"] = NO_VERSION if version is None else version + 1
+        rows["until"] = until.fill_null(NEVER).to_numpy()
+        rows["state"] = ord(GONE if gone else ROW)
+        for at, (name, _) in enumerate(self.features):
+            rows["nulls"][:, at] = frame[name].is_null().to_numpy()
+        for at, name, dtype in self.numbers:
+            rows[f"n{at}"] = frame[name].fill_null(False if dtype == "bool" else 0).to_numpy()
+        raw, size = rows.tobytes(), self.record.size
+        fixed = [raw[start : start + size] for start in range(0, len(raw), size)]
+        if not self.texts:
+            return fixed
+        return [
+            one + orjson.dumps(texts) for one, texts in zip(fixed, frame.select(name for _, name in self.texts).iter_rows(), strict=True)
+        ]
+
+    def loaded(self, row: bytes) -> bool:
+        """Whether a row is there, and was read from a lake table."""
+        _, version, _, flags, *_ = self.record.unpack_from(row)
+        return version != NO_VERSION and flags[:1] == ROW
+
+    def unpack(self, rows: Sequence[bytes | None]) -> "Unpacked":
+        """The rows by column; None is an absent one."""
+        size, found = self.record.size, [self.absent if row is None else row for row in rows]
+        fixed = b"".join([row[:size] for row in found] if self.texts else found)
+        biased, _, until, flags, *numbers = zip(*self.record.iter_unpack(fixed), strict=True) if rows else [()] * (4 + len(self.numbers))
+        columns: dict[int, Sequence[Value]] = dict(zip([at for at, _, _ in self.numbers], numbers, strict=True))
+        if self.texts:
+            texts = zip(*(orjson.loads(row[size:]) for row in found), strict=True) if rows else [()] * len(self.texts)
+            columns |= dict(zip([at for at, _ in self.texts], texts, strict=True))
+        return Unpacked(since=[one - BIAS for one in biased], until=until, flags=flags, columns=columns)
 
 
-def pack(values: Sequence[Value]) -> str:
-    """Values as a JSON array, exactly: NaN and infinities survive, floats keep every bit."""
-    return json.dumps(values, separators=(",", ":"))
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """Rows by column: instants as stored, state and null bytes, and for each feature its values, zero or empty where it is null."""
+
+    since: Sequence[int]
+    until: Sequence[int]
+    flags: Sequence[bytes]
+    columns: dict[int, Sequence[Value]]
+
+    def fresh(self, at: int) -> bool:
+        """Whether every row is there, without a null, and can be trusted at this instant: the usual case, seen at once."""
+        held = not self.since or (max(self.since) <= at < min(self.until))
+        return held and not b"".join(self.flags).strip(b"\0")
+
+    def values(self, at: int, *, given: Sequence[bool]) -> Sequence[Value]:
+        """A feature's values; null where it is null and where a row is not to be given."""
+        return [
+            value if give and not flags[at + 1] else None for value, flags, give in zip(self.columns[at], self.flags, given, strict=True)
+        ]
 
 
-def unpack(row: str) -> list[Value]:
-    """The values of one row."""
-    return json.loads(row)
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the rows of one definition of a view are."""
+
+    project: str
+    view: str
+    layout: str
 
 
-class PackedFile:
-    """The SQLite file, in WAL mode: readers never wait for the one writer. A connection a thread; ``close`` closes this thread's."""
+class PackedRows(ABC):
+    """Rows by place and key. A write never takes a key back to an earlier instant, nor at one instant to an older version.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
+    A write of several rows is there or not, whenever the process dies; several writers at once end as if one had come after the other.
+    """
 
-    def write(self, project: str, view: str, layout: str, rows: Iterable[Packed]) -> int:
-        """Write rows in one transaction, all or none; returns how many were new or newer."""
-        given = ((project, view, row.key, layout, row.since, row.valid_until, row.version, row.row) for row in rows)
-        with self._writing() as connection:
-            return connection.executemany(UPSERT, given).rowcount
+    @abstractmethod
+    def write(self, place: Place, keys: Sequence[str], rows: Sequence[bytes]) -> int:
+        """Write packed rows; returns how many were new, newer or corrections. A key may come several times: the newest holds."""
 
-    def read(self, project: str, view: str, layout: str, keys: Sequence[str]) -> dict[str, Packed]:
-        """The stored rows of these keys; a key that is absent, or of another layout, is missing."""
-        found: dict[str, Packed] = {}
-        for start in range(0, len(keys), CHUNK):
-            some = keys[start : start + CHUNK]
-            query = SELECT.format(keys=", ".join("?" * len(some)))
-            for key, since, valid_until, version, row in self._connection().execute(query, (project, view, layout, *some)):
-                found[key] = Packed(key=key, since=since, valid_until=valid_until, version=version, row=row)
-        return found
+    @abstractmethod
+    def read(self, asked: Sequence[tuple[Place, Sequence[str]]]) -> list[bytes | None]:
+        """The rows of these keys of these places, in one round trip, in order, one list after the other; None for an absent key."""
 
-    def drop(self, project: str, view: str) -> None:
-        """Forget a view."""
-        with self._writing() as connection:
-            connection.execute("DELETE FROM online WHERE project = ? AND view = ?", (project, view))
+    @abstractmethod
+    def keys(self, place: Place) -> Iterator[str]:
+        """Every key that has a row or was deleted."""
 
+    @abstractmethod
+    def layouts(self, project: str, view: str) -> set[str]:
+        """The definitions of a view of which there are rows."""
+
+    @abstractmethod
+    def forget(self, project: str, view: str, *, keep: Collection[str] = ()) -> None:
+        """Remove a view's rows of all definitions but those to ``keep``."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Close this thread's connection; the next use opens another."""
-        connection = self._local.__dict__.pop("connection", None)
-        if connection is not None:
-            connection.close()
+        """Close what this thread holds open; the next use opens it again."""
 
-    def _connection(self) -> sqlite3.Connection:
-        if "connection" not in self._local.__dict__:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {SCHEMA}")
-            self._local.connection = connection
-        return self._local.connection
 
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+def pack_keys(keys: pl.DataFrame) -> list[str]:
+    """One text a key: the text itself, or several columns as a JSON array. No column is null."""
+    if keys.width == 1:
+        return keys.to_series().cast(pl.String).to_list()
+    return [orjson.dumps(key).decode() for key in keys.iter_rows()]

@@ -57,6 +57,16 @@ class RegistryBusy(FeatureStoreError):
         )
 
 
+class RefusedOnlineStore(FeatureStoreError):
+    """An online store that is not known to keep its promises."""
+
+    def __init__(self, *, url: str, why: str, where: str) -> None:
+        super().__init__(
+            f"online store {url!r} in {where} is refused: {why}. Nothing was read or written. "
+            "Give redis://host:port/db, nothing for the embedded one, or pass tests/ports/test_online_store.py with another first."
+        )
+
+
 class UnknownName(FeatureStoreError):
     """A view or service that the registry does not have."""
 
@@ -102,6 +112,15 @@ class UnfitRows(FeatureStoreError):
         super().__init__(
             f"rows for {view} have the columns {', '.join(given)}, its files have {', '.join(has)}. Nothing was written. "
             "Give exactly these columns, in this order."
+        )
+
+
+class UnfitPush(FeatureStoreError):
+    """Fresh rows that are not of the view that they are pushed into."""
+
+    def __init__(self, *, view: str, why: str) -> None:
+        super().__init__(
+            f"rows pushed into {view} do not fit it: {why}. Nothing was written. Push keys, features and instants as it declares."
         )
 
 

@@ -1,25 +1,27 @@
-"""Between the lake, the packed file and the platform: writes what holds at an instant, reads it back with a verdict on its age."""
+"""From the lake to the online rows: what holds at an instant, until when it can be trusted, and what is there no more."""
 
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from resources.feature_store.asof import INSTANT, RECENT, Columns, latest
-from resources.feature_store.declarations import Dtype
-from resources.feature_store.packed import Packed, pack, unpack
+from resources.feature_store.direct import Lookup
+from resources.feature_store.packed import TYPES, PackedRows, Place, pack_keys
+from resources.feature_store.refusals import UnfitPush
 from resources.feature_store.registration import WINDOW
 
 if TYPE_CHECKING:
     import feast
 
-STATUS: Final = pl.Enum(["fresh", "stale", "ahead", "absent"])
-TYPES: Final[dict[Dtype, pl.DataType]] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 NEXT: Final = "__next"
 VALID_UNTIL: Final = "valid_until"
 TICK: Final = timedelta(microseconds=1)
 """The resolution of instants: a row that is valid *including* an instant stops being so one tick later."""
+
+CHUNK: Final = 50_000
+"""Rows that are packed and written at once."""
 
 
 def last_known(rows: pl.DataFrame, *, columns: Columns, until: datetime, ttl: timedelta | None, window: timedelta | None) -> pl.DataFrame:
@@ -41,49 +43,101 @@ def last_known(rows: pl.DataFrame, *, columns: Columns, until: datetime, ttl: ti
     return dated.drop(NEXT)
 
 
-def put(store: "feast.FeatureStore", view: "feast.FeatureView", *, until: datetime) -> int:
-    """Write each key's row that holds at ``until``; returns how many were new or newer."""
-    from resources.feature_store.online import PackedSqliteOnlineStore, layout, packable
+def put(store: "feast.FeatureStore", view: "feast.FeatureView", rows: PackedRows, *, until: datetime, since: str | None) -> int:
+    """Write each key's row that holds at ``until``; returns how many were new or newer.
+
+    Of a table in months only those from ``since`` on are looked at; without it all are, and a key that the table no longer has is gone.
+    """
+    from resources.feature_store.online import lookup_of, place_of
 
     source: Any = view.batch_source
-    features, keys = list(packable(view)), sorted(column.name for column in view.entity_columns)
-    table = source.opened(store.config)
-    stamp, cut = pl.col(source.timestamp_field), pl.lit(until - RECENT).cast(INSTANT)
-    recent = source.rows(table, keys=keys, features=features, among=stamp > cut).collect()
+    lookup, table = lookup_of(view), source.opened(store.config)
+    place, month = place_of(store.project, lookup), source.date_partition_column
+    wanted = {"keys": lookup.keys, "features": list(lookup.features)}
+    if since and month:
+        known = source.rows(table, **wanted, among=pl.col(month) >= since).collect()
+    else:
+        known = _recent_and_older(source, table, wanted, until)
+    held = last_known(known, columns=source.columns(lookup.keys), until=until, ttl=view.ttl or None, window=window_of(view))
+    written = _write(rows, place, lookup, held, stamp=source.timestamp_field, version=table.version())
+    return written if since and month else written + _remove_others(rows, place, lookup, held, until, table.version())
+
+
+def push(view: "feast.FeatureView", rows: PackedRows, project: str, fresh: pl.DataFrame, *, stamp: str) -> int:
+    """Write rows that come from elsewhere than the lake; returns how many were new or newer.
+
+    Raises:
+        UnfitPush: a column is missing or of another type, a key or instant is null.
+    """
+    from resources.feature_store.online import lookup_of, place_of
+
+    lookup = lookup_of(view)
+    _demand(view, lookup, fresh, stamp)
+    expiry = pl.col(stamp) + TICK if window_of(view) else pl.col(stamp) + view.ttl + TICK if view.ttl else pl.lit(None, dtype=INSTANT)
+    dated = fresh.with_columns(pl.col(stamp).cast(INSTANT)).with_columns(expiry.alias(VALID_UNTIL))
+    return _write(rows, place_of(project, lookup), lookup, dated, stamp=stamp, version=None)
+
+
+def delete(view: "feast.FeatureView", rows: PackedRows, project: str, keys: pl.DataFrame, *, at: datetime) -> int:
+    """Say that these keys are gone at ``at``; returns of how many nothing newer is known."""
+    from resources.feature_store.online import lookup_of, place_of
+
+    lookup = lookup_of(view)
+    return _bury(rows, place_of(project, lookup), lookup, pack_keys(keys.select(lookup.keys).drop_nulls()), at, None)
+
+
+def window_of(view: "feast.FeatureView") -> timedelta | None:
+    """The longest window of a windowed view."""
+    return timedelta(seconds=float(view.tags[WINDOW])) if WINDOW in view.tags else None
+
+
+def _recent_and_older(source: Any, table: Any, wanted: dict[str, Any], until: datetime) -> pl.DataFrame:
+    """The rows of the last stretch, and for keys that have none in it those before."""
+    stamp, cut, keys = pl.col(source.timestamp_field), pl.lit(until - RECENT).cast(INSTANT), list(wanted["keys"])
+    recent = source.rows(table, **wanted, among=stamp > cut).collect()
     held_since = recent.lazy().filter(stamp <= pl.lit(until).cast(INSTANT)).select(keys).unique()
-    older = source.rows(table, keys=keys, features=features, among=stamp <= cut).join(held_since, on=keys, how="anti").collect()
-    rows = pl.concat([recent, older])
-    window = timedelta(seconds=float(view.tags[WINDOW])) if WINDOW in view.tags else None
-    held = last_known(rows, columns=source.columns(keys), until=until, ttl=view.ttl or None, window=window)
-    instants = held.select(pl.col(source.timestamp_field, VALID_UNTIL).dt.epoch("us")).iter_rows()
-    packed = [
-        Packed(key=pack(key), since=since, valid_until=valid_until, version=table.version(), row=pack(values))
-        for key, values, (since, valid_until) in zip(
-            held.select(keys).iter_rows(), held.select(features).iter_rows(), instants, strict=True
-        )
-    ]
-    with closing(PackedSqliteOnlineStore().file(store.config)) as file:
-        return file.write(store.project, view.name, layout(view), packed)
+    older = source.rows(table, **wanted, among=stamp <= cut).join(held_since, on=keys, how="anti").collect()
+    return pl.concat([recent, older])
 
 
-def get(store: "feast.FeatureStore", view: "feast.FeatureView", entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
-    """``view__feature`` columns and ``view__status`` for each entity, in order; values only where the row is fresh at ``at``."""
-    from resources.feature_store.online import PackedSqliteOnlineStore, layout, microseconds, packable
-
-    dtypes, keys = packable(view), sorted(column.name for column in view.entity_columns)
-    known = entities.select(keys).drop_nulls().unique()
-    names = [pack(key) for key in known.iter_rows()]
-    with closing(PackedSqliteOnlineStore().file(store.config)) as file:
-        found = file.read(store.project, view.name, layout(view), names)
-    status = f"{view.name}__status"
-    schema: dict[str, Any] = {**{f"{view.name}__{name}": TYPES[dtype] for name, dtype in dtypes.items()}, status: STATUS}
-    answers = [_answer(found.get(name), microseconds(at), len(dtypes)) for name in names]
-    told = pl.concat([known, pl.DataFrame(answers, schema=schema, orient="row")], how="horizontal")
-    joined = entities.select(keys).join(told, on=keys, how="left", maintain_order="left")
-    return joined.drop(keys).with_columns(pl.col(status).fill_null("absent"))
+def _write(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, *, stamp: str, version: int | None) -> int:
+    written = 0
+    for some in held.iter_slices(CHUNK):
+        since, until = (some[name].dt.epoch("us") for name in (stamp, VALID_UNTIL))
+        packed = lookup.packing.pack(some, since=since, until=until, version=version)
+        written += rows.write(place, pack_keys(some.select(lookup.keys)), packed)
+    return written
 
 
-def _answer(row: Packed | None, at: int, size: int) -> list[Any]:
-    if row is not None and row.since <= at and (row.valid_until is None or at < row.valid_until):
-        return [*unpack(row.row), "fresh"]
-    return [*[None] * size, "absent" if row is None else "ahead" if at < row.since else "stale"]
+def _remove_others(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, until: datetime, version: int) -> int:
+    """Bury the keys that an earlier load read from the table and this one did not; pushed rows have no version and stay."""
+    others = sorted({*rows.keys(place)}.difference(pack_keys(held.select(lookup.keys))))
+    return sum(_bury(rows, place, lookup, some, until, version) for some in _versioned(rows, place, lookup, others))
+
+
+def _versioned(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(keys), CHUNK):
+        some = keys[start : start + CHUNK]
+        found = zip(some, rows.read([(place, some)]), strict=True)
+        yield [key for key, row in found if row is not None and lookup.packing.loaded(row)]
+
+
+def _bury(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[str], at: datetime, version: int | None) -> int:
+    nothing = pl.DataFrame({name: pl.Series([None] * len(keys), dtype=TYPES[dtype]) for name, dtype in lookup.features.items()})
+    instant = pl.Series([at] * len(keys), dtype=INSTANT).dt.epoch("us")
+    never = pl.Series([None] * len(keys), dtype=pl.Int64)
+    return rows.write(place, keys, lookup.packing.pack(nothing, since=instant, until=never, version=version, gone=True)) if keys else 0
+
+
+def _demand(view: "feast.FeatureView", lookup: Lookup, fresh: pl.DataFrame, stamp: str) -> None:
+    keys = {column.name: TYPES["int64" if str(column.dtype) == "Int64" else "string"] for column in view.entity_columns}
+    features = {name: TYPES[dtype] for name, dtype in lookup.features.items()}
+    for name, dtype in {**keys, **features}.items():
+        if name not in fresh.columns:
+            raise UnfitPush(view=view.name, why=f"they lack the column {name}")
+        if fresh.schema[name] != dtype:
+            raise UnfitPush(view=view.name, why=f"column {name} is {fresh.schema[name]}, the view has {dtype}")
+    if stamp not in fresh.columns or not isinstance(kind := fresh.schema[stamp], pl.Datetime) or kind.time_zone is None:
+        raise UnfitPush(view=view.name, why=f"they need a column {stamp} of instants with a time zone")
+    if empty := [name for name in (*keys, stamp) if fresh[name].null_count()]:
+        raise UnfitPush(view=view.name, why=f"{', '.join(empty)} is null in some")

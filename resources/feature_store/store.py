@@ -1,6 +1,6 @@
 """The feature store as the platform uses it: a resource over Feast. Everything that Feast does badly is replaced behind its interfaces."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,9 @@ from resources.lake import Lake
 if TYPE_CHECKING:
     import feast
 
+    from resources.feature_store.direct import Lookup
+    from resources.feature_store.packed import PackedRows
+
 
 class FeatureStore(dg.ConfigurableResource[Any]):
     """Registry, historical retrieval and online rows of one project.
@@ -32,6 +35,7 @@ class FeatureStore(dg.ConfigurableResource[Any]):
     project: str
     lake: Lake
     registry_url: str = ""
+    online_url: str = ""
     offline_store: str = configuration.OFFLINE
     storage_options: dict[str, str] = Field(default_factory=dict)
 
@@ -44,6 +48,11 @@ class FeatureStore(dg.ConfigurableResource[Any]):
     @classmethod
     def _kept(cls, url: str) -> str:
         return configuration.checked_registry(url, where="the feature store's settings")
+
+    @field_validator("online_url")
+    @classmethod
+    def _tried(cls, url: str) -> str:
+        return configuration.checked_online(url, where="the feature store's settings")
 
     def apply(self, views: Sequence[View], services: Sequence[Service]) -> Applied:
         """Make the registry say exactly this, in one step; what is equal is left untouched, what is gone is removed with its online rows.
@@ -93,36 +102,84 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             raise UnfitExamples(what=f"feature service {service}", why=f"they have columns {', '.join(twice)} of their own")
         return pl.concat([spine, features], how="horizontal")
 
-    def materialize(self, views: Sequence[str], *, until: datetime) -> dict[str, int]:
+    def materialize(self, views: Sequence[str], *, until: datetime, since: str | None = None) -> dict[str, int]:
         """Put each key's row that holds at ``until`` online; returns how many rows were new or newer, by view.
+
+        Of tables in months only those from ``since`` on are looked at. Without it all are, and a key that its table no longer has is gone.
+        The same again changes nothing, also after a kill; nothing ever goes back in event time.
 
         Raises:
             UnknownName: no such view. NoFeatureTable: its table was never written. NaiveInstant: ``until`` has no time zone.
         """
-        if until.tzinfo is None:
-            raise NaiveInstant(what="until", value=until)
-        with self._feast() as store:
-            from resources.feature_store import serving_rows
+        from resources.feature_store import serving_rows
 
+        _demand_zone(until=until)
+        with self._rows() as rows, self._feast() as store:
             known = store.list_feature_views()
-            return {name: serving_rows.put(store, registration.named(name, known, kind="feature view"), until=until) for name in views}
+            found = {name: registration.named(name, known, kind="feature view") for name in views}
+            return {name: serving_rows.put(store, view, rows, until=until, since=since) for name, view in found.items()}
 
-    def online(self, service: str, entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
-        """The entities with ``view__feature`` columns and, for each view, ``view__status``: fresh, stale, ahead or absent at ``at``.
+    def push(self, view: str, fresh: pl.DataFrame) -> int:
+        """Put rows online that come from elsewhere than the lake: keys, features, ``event_timestamp``. Returns how many were new or newer.
 
-        Only a fresh row's values are given: a stale one may have changed, one ahead of ``at`` was not known yet.
+        They expire as rows of their view do; a windowed row is trusted at its own instant and no later.
+
+        Raises:
+            UnknownName: no such view. UnfitPush: a column is missing or of another type, a key or instant is null.
+        """
+        from resources.feature_store import serving_rows
+
+        with self._rows() as rows, self._feast() as store:
+            found = registration.named(view, store.list_feature_views(), kind="feature view")
+            return serving_rows.push(found, rows, self.project, fresh, stamp=STAMP)
+
+    def delete(self, view: str, keys: pl.DataFrame, *, at: datetime) -> int:
+        """Make keys absent from ``at`` on: no older row brings them back. Returns of how many nothing newer is known.
+
+        Raises:
+            UnknownName: no such view. NaiveInstant: ``at`` has no time zone.
+        """
+        from resources.feature_store import serving_rows
+
+        _demand_zone(at=at)
+        with self._rows() as rows, self._feast() as store:
+            found = registration.named(view, store.list_feature_views(), kind="feature view")
+            return serving_rows.delete(found, rows, self.project, keys, at=at)
+
+    def forget(self, view: str, *, keep: Collection[str]) -> None:
+        """Remove the online rows of every definition of a view but those to ``keep``."""
+        with self._rows() as rows:
+            rows.forget(self.project, view, keep=keep)
+
+    def online(self, service: str, entities: pl.DataFrame, *, at: datetime, lookups: "Sequence[Lookup]" = ()) -> pl.DataFrame:
+        """The entities with ``view__feature`` columns and, for each view, ``view__status`` and ``view__age`` in seconds at ``at``.
+
+        A row is fresh, stale, ahead or absent. Only a fresh row's values are given: a stale one may have changed, one ahead of ``at`` was
+        not known yet. ``lookups`` are those of a release that was trained on other definitions than the registry has now.
 
         Raises:
             UnknownName: no such service. UnfitExamples: a key is missing. NaiveInstant: ``at`` has no time zone.
         """
-        if at.tzinfo is None:
-            raise NaiveInstant(what="at", value=at)
+        _demand_zone(at=at)
         with self._feast() as store:
-            from resources.feature_store import serving_rows
+            from resources.feature_store.direct import Reader
+            from resources.feature_store.online import lookup_of
 
             _, views = _joined(store, service)
             _demand_keys(entities, views, service=service)
-            return pl.concat([entities, *(serving_rows.get(store, view, entities, at=at) for view in views)], how="horizontal")
+            asked = lookups or [lookup_of(view) for view in views]
+        with self._rows() as rows:
+            return pl.concat([entities, Reader(rows, project=self.project, lookups=asked).frame(entities, at=at)], how="horizontal")
+
+    @contextmanager
+    def _rows(self) -> "Generator[PackedRows]":
+        from resources.feature_store.direct import opened
+
+        rows = opened(self.online_url, home=Path(self.home).absolute())
+        try:
+            yield rows
+        finally:
+            rows.close()
 
     @contextmanager
     def _feast(self, *, versions: Mapping[str, int] | None = None) -> Generator["feast.FeatureStore"]:
@@ -132,7 +189,9 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         from feast import RepoConfig
 
         home = Path(self.home).absolute()
-        said = configuration.settings(home, self.project, offline=self.offline_store, registry_url=self.registry_url)
+        said = configuration.settings(
+            home, self.project, offline=self.offline_store, registry_url=self.registry_url, online_url=self.online_url
+        )
         offline = {**said["offline_store"], "versions": dict(versions or {}), "storage_options": self.storage_options}
         if not configuration.stands(home, said):
             home.mkdir(parents=True, exist_ok=True)
@@ -148,6 +207,12 @@ class FeatureStore(dg.ConfigurableResource[Any]):
 
     def _declared(self, views: Sequence[View], services: Sequence[Service]) -> Declarations:
         return registration.declared(views, services, {view.address: self.lake.uri(view.address) for view in views})
+
+
+def _demand_zone(**instants: datetime) -> None:
+    for what, value in instants.items():
+        if value.tzinfo is None:
+            raise NaiveInstant(what=what, value=value)
 
 
 def _joined(store: "feast.FeatureStore", service: str) -> "tuple[feast.FeatureService, list[feast.FeatureView]]":

@@ -7,13 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from resources.feature_store.direct import Lookup
 from resources.feature_store.light import load_feast
-from resources.feature_store.packed import Packed, PackedFile, Value, pack, unpack
-from resources.feature_store.refusals import NaiveInstant, UnfitExamples, UnknownName, UnpackableType
+from resources.feature_store.refusals import NaiveInstant, RefusedOnlineStore, UnfitExamples, UnfitPush, UnknownName, UnpackableType
 from resources.feature_store.store import FeatureStore
+from resources.lake import DeltaLake
 from tests.resources.feature_store.scenes import DEMAND, HOUR, NOON, PRICE, SALES, TICK, examples, filled, prices, sales
 
 VIEWS = ["shop_sales", "offer_price"]
@@ -130,24 +129,19 @@ def test_a_correction_of_the_same_instant_is_applied(tmp_path: Path) -> None:
     assert count(store, at=NOON) == (33, "fresh")
 
 
-def test_a_late_reader_of_an_older_table_does_not_undo_a_correction(tmp_path: Path) -> None:
-    file = PackedFile(tmp_path / "rows.db")
-    new = Packed(key="k", since=5, valid_until=None, version=8, row="new")
-    assert file.write("p", "v", "l", [new]) == 1
-    assert file.write("p", "v", "l", [replace(new, version=7, row="old")]) == 0
-    assert file.read("p", "v", "l", ["k"]) == {"k": new}
-    file.close()
-
-
-def test_a_view_with_another_spec_forgets_the_rows_of_the_old_one(tmp_path: Path) -> None:
+def test_rows_of_two_definitions_lie_side_by_side_until_the_old_one_is_forgotten(tmp_path: Path) -> None:
     store = filled(tmp_path)
     store.materialize(["shop_sales"], until=NOON)
     store.apply([replace(SALES, spec_hash="sales-2"), PRICE], [DEMAND])
     assert count(store, at=NOON) == (None, "absent")
     month(store, "2013-02", [("north", NOON + 9 * HOUR, 1, 1.0)])
-    assert store.materialize(["shop_sales"], until=NOON - 2 * HOUR) == {"shop_sales": 1}, (
-        "an earlier row of the new spec replaces a later of the old"
-    )
+    assert store.materialize(["shop_sales"], until=NOON - 2 * HOUR) == {"shop_sales": 1}
+    assert count(store, at=NOON - 2 * HOUR) == (1, "fresh")
+    entities = pl.DataFrame({"shop": ["north"], "article": [1]})
+    trained = [Lookup.of(Lookup.declared(view).record()) for view in (SALES, PRICE)]
+    assert store.online("demand", entities, at=NOON, lookups=trained)["shop_sales__count_3h"].to_list() == [3]
+    store.forget("shop_sales", keep={replace(SALES, spec_hash="sales-2").layout})
+    assert store.online("demand", entities, at=NOON, lookups=trained)["shop_sales__status"].to_list() == ["absent"]
     assert count(store, at=NOON - 2 * HOUR) == (1, "fresh")
 
 
@@ -163,7 +157,7 @@ def test_a_view_that_is_gone_leaves_no_rows(tmp_path: Path) -> None:
     store.materialize(VIEWS, until=NOON)
     store.apply([PRICE], [replace(DEMAND, views=("offer_price",))])
     with sqlite3.connect(Path(store.home) / "online.db") as connection:
-        assert connection.execute("SELECT DISTINCT view FROM online").fetchall() == [("offer_price",)]
+        assert connection.execute("SELECT DISTINCT view FROM packed").fetchall() == [("offer_price",)]
     connection.close()
 
 
@@ -173,16 +167,6 @@ def test_null_keys_and_instants_are_never_online(tmp_path: Path) -> None:
         PRICE.address, prices([(None, 1, NOON, 1.0, "a", True), ("north", None, NOON, 1.0, "a", True), ("north", 1, None, 1.0, "a", True)])
     )
     assert store.materialize(["offer_price"], until=NOON) == {"offer_price": 0}
-
-
-def test_a_write_that_fails_leaves_every_row_as_it_was(tmp_path: Path) -> None:
-    file = PackedFile(tmp_path / "rows.db")
-    good = Packed(key="a", since=1, valid_until=None, version=1, row="1")
-    file.write("p", "v", "l", [good])
-    with pytest.raises(sqlite3.IntegrityError):
-        file.write("p", "v", "l", [replace(good, since=2, row="2"), replace(good, key=None)])  # pyright: ignore[reportArgumentType]  # the fault
-    assert file.read("p", "v", "l", ["a"]) == {"a": good}
-    file.close()
 
 
 def test_an_instant_without_a_zone_is_refused(tmp_path: Path) -> None:
@@ -211,21 +195,6 @@ def test_a_type_that_cannot_be_packed_is_refused_when_it_is_registered(tmp_path:
         feast.apply([FeatureView(name="odd", entities=[shop], schema=[Field(name="x", dtype=Array(Float32))], source=source)])
 
 
-VALUES = st.none() | st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.text()
-
-
-@given(st.lists(VALUES))
-def test_packing_loses_neither_a_value_nor_its_type(values: list[Value]) -> None:
-    again = unpack(pack(values))
-    assert [(type(value), value) for value in again] == [(type(value), value) for value in values]
-
-
-def test_packing_keeps_not_a_number_apart_from_null() -> None:
-    number, null = unpack(pack([float("nan"), None]))
-    assert number != number  # noqa: PLR0124  # what makes it not a number
-    assert null is None
-
-
 def test_a_key_that_was_quiet_for_months_keeps_its_row(tmp_path: Path) -> None:
     store = filled(tmp_path)
     month(store, "2013-07", [("north", NOON + 4000 * HOUR, 9, 9.0), ("north", NOON + 4400 * HOUR, 8, 8.0)])
@@ -233,3 +202,70 @@ def test_a_key_that_was_quiet_for_months_keeps_its_row(tmp_path: Path) -> None:
     store.materialize(VIEWS, until=until)
     found = asked(store, [("north", 1), ("south", 1)], at=until)
     assert found["shop_sales__count_3h"].to_list() == [9, 7]
+
+
+def test_a_month_is_loaded_with_those_after_it_and_in_any_order(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    assert store.materialize(["shop_sales"], until=NOON, since="2013-02") == {"shop_sales": 1}
+    assert asked(store, [("south", 1)], at=NOON)["shop_sales__status"].to_list() == ["absent"]
+    assert store.materialize(["shop_sales"], until=NOON, since="2013-01") == {"shop_sales": 2}
+    assert count(store, at=NOON) == (3, "fresh"), "of two months that say something of one instant the later holds"
+    assert asked(store, [("south", 1)], at=NOON)["shop_sales__count_3h"].to_list() == [7]
+
+
+def test_a_key_that_left_the_table_is_absent_after_the_next_whole_load(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["offer_price"], until=NOON)
+    store.push("offer_price", prices([("east", 5, NOON, 1.0, None, None)]))
+    store.lake.replace(PRICE.address, prices([("north", 1, NOON, 9.5, "tea", True)]))
+    store.materialize(["offer_price"], until=NOON + HOUR)
+    found = asked(store, [("north", 1), ("north", 2), ("east", 5)], at=NOON + HOUR)
+    assert found["offer_price__status"].to_list() == ["fresh", "absent", "fresh"], "what was pushed was never in the table"
+
+
+def test_a_deleted_key_is_not_brought_back_by_an_older_row(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(["offer_price"], until=NOON)
+    assert store.delete("offer_price", pl.DataFrame({"shop": ["north"], "article": [1]}), at=NOON + HOUR) == 1
+    assert store.materialize(["offer_price"], until=NOON) == {"offer_price": 2}
+    assert asked(store, [("north", 1)], at=NOON + HOUR)["offer_price__status"].to_list() == ["absent"]
+    store.push("offer_price", prices([("north", 1, NOON + 2 * HOUR, 1.5, None, None)]))
+    assert asked(store, [("north", 1)], at=NOON + 2 * HOUR)["offer_price__price"].to_list() == [1.5]
+
+
+def test_a_pushed_row_is_there_at_once_and_a_windowed_one_at_its_instant_only(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(VIEWS, until=NOON)
+    assert store.push("shop_sales", sales([("north", NOON + HOUR, 8, 8.0), ("north", NOON + HOUR - TICK, 7, 7.0)])) == 1
+    assert count(store, at=NOON + HOUR) == (8, "fresh")
+    assert count(store, at=NOON + HOUR + TICK) == (None, "stale")
+    assert store.push("shop_sales", sales([("north", NOON, 0, 0.0)])) == 0
+
+
+@pytest.mark.parametrize(
+    ("fresh", "why"),
+    [
+        (sales([("north", NOON, 1, 1.0)]).drop("mean_3h"), "they lack the column mean_3h"),
+        (sales([("north", NOON, 1, 1.0)]).cast({"count_3h": pl.Float64}), "column count_3h is Float64, the view has Int64"),
+        (sales([("north", NOON, 1, 1.0)]).drop("event_timestamp"), "they need a column event_timestamp of instants with a time zone"),
+        (sales([(None, NOON, 1, 1.0)]), "shop is null in some"),
+        (sales([("north", None, 1, 1.0)]), "event_timestamp is null in some"),
+    ],
+)
+def test_what_does_not_fit_a_view_is_not_pushed_and_the_fault_is_named(tmp_path: Path, fresh: pl.DataFrame, why: str) -> None:
+    store = filled(tmp_path)
+    with pytest.raises(UnfitPush, match=f"rows pushed into shop_sales do not fit it: {why}"):
+        store.push("shop_sales", fresh)
+    assert count(store, at=NOON)[1] == "absent"
+
+
+def test_a_row_tells_its_age(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.materialize(VIEWS, until=NOON)
+    found = asked(store, [("south", 1), ("west", 1), (None, None)], at=NOON + HOUR)
+    assert found["shop_sales__age"].to_list() == [7200.0, None, None]
+
+
+def test_another_online_store_than_redis_is_refused_when_it_is_configured(tmp_path: Path) -> None:
+    with pytest.raises(RefusedOnlineStore, match="online store 'dynamodb://x' in the feature store's settings is refused"):
+        FeatureStore(home=str(tmp_path), project="shops", lake=DeltaLake(root=str(tmp_path)), online_url="dynamodb://x")

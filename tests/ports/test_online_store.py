@@ -1,0 +1,188 @@
+"""What every store of packed rows must do, on a real SQLite file and a real Redis: against a plain dictionary, and under two writers."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resources.feature_store.direct import Lookup, Reader, opened
+from resources.feature_store.packed import TYPES, Layout, PackedRows, Place, Value, pack_keys
+from tests.servers.redis import Redis, redis
+
+LAYOUT: Final = Layout(name="1", features=(("n", "int64"), ("x", "float64"), ("word", "string"), ("yes", "bool"), ("again", "string")))
+PLACE: Final = Place(project="p", view="v", layout="1")
+LOOKUP: Final = Lookup(view="v", layout="1", keys=("k",), features=dict(LAYOUT.features))
+OTHER: Final = Lookup(view="w", layout="7", keys=("j", "k"), features={"n": "int64"})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    with redis() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def rows(request: pytest.FixtureRequest, server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PackedRows]:
+    monkeypatch.setenv("REDIS_PASSWORD", server.password)
+    server.client().flushall()
+    store = opened(server.url() if request.param == "redis" else "", home=tmp_path)
+    yield store
+    store.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """One row as it is given to a store."""
+
+    key: str
+    since: int
+    version: int | None
+    values: tuple[Value, ...]
+    until: int | None = None
+    gone: bool = False
+
+    def packed(self) -> bytes:
+        frame = pl.DataFrame([self.values], schema={name: TYPES[dtype] for name, dtype in LAYOUT.features}, orient="row")
+        since, until = pl.Series([self.since], dtype=pl.Int64), pl.Series([self.until], dtype=pl.Int64)
+        (row,) = LAYOUT.pack(frame, since=since, until=until, version=self.version, gone=self.gone)
+        return row
+
+
+VALUES: Final = st.tuples(
+    st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | st.floats(allow_nan=False), st.none() | st.text(), st.none() | st.booleans(),
+    st.none() | st.text(),
+)  # fmt: skip
+WRITES: Final = st.lists(
+    st.builds(
+        Write,
+        key=st.sampled_from(["a", "b", "", "é"]),
+        since=st.sampled_from([-5, 0, 1, 2, 2**60]),
+        version=st.sampled_from([None, 0, 1, 300]),
+        values=VALUES,
+        until=st.sampled_from([None, 0, 2, 5]),
+        gone=st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+def held(model: dict[str, Write], write: Write) -> Write | None:
+    """What a key holds after a write, or None if the write is to be left out: the plain reading of the promise."""
+    old = model.get(write.key)
+    if old is None or write.since > old.since:
+        return write
+    if write.since < old.since or not (write.version is None or old.version is None or write.version >= old.version):
+        return None
+    return replace(write, version=old.version) if write.version is None else write
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(writes=WRITES, cut=st.integers(0, 12), at=st.integers(-6, 6))
+def test_a_store_holds_what_a_dictionary_holds(rows: PackedRows, writes: list[Write], cut: int, at: int) -> None:
+    rows.forget("p", "v")
+    model: dict[str, Write] = {}
+    expected = 0
+    for write in writes:
+        if (after := held(model, write)) is not None:
+            model[write.key], expected = after, expected + 1
+
+    parts = [part for part in (writes[:cut], writes[cut:]) if part]
+    written = sum(rows.write(PLACE, [one.key for one in part], [one.packed() for one in part]) for part in parts)
+
+    assert written == expected
+    asked = ["a", "nobody", "é", "", "b", "a"]
+    (told,) = Reader(rows, project="p", lookups=[LOOKUP]).read([asked], at=at)
+    for place, key in enumerate(asked):
+        row = model.get(key)
+        status = (
+            "absent"
+            if row is None or row.gone
+            else "ahead"
+            if at < row.since
+            else "stale"
+            if row.until is not None and at >= row.until
+            else "fresh"
+        )
+        assert told.status[place] == status
+        values = row.values if row is not None and status == "fresh" else (None,) * len(LAYOUT.features)
+        assert tuple(told.columns[f"v__{name}"][place] for name, _ in LAYOUT.features) == values
+    assert {*rows.keys(PLACE)} == {*model}
+
+
+def test_not_a_number_is_kept_apart_from_null_and_a_float_keeps_every_bit(rows: PackedRows) -> None:
+    rows.write(
+        PLACE,
+        ["a", "b"],
+        [Write(key="", since=0, version=1, values=(1, value, None, None, "")).packed() for value in (float("nan"), 0.1 + 0.2)],
+    )
+    (told,) = Reader(rows, project="p", lookups=[LOOKUP]).read([["a", "b"]], at=0)
+    assert str(told.columns["v__x"][0]) == "nan"
+    assert told.columns["v__x"][1] == 0.1 + 0.2
+
+
+def test_several_views_and_composite_keys_come_in_one_answer_in_the_order_asked_for(rows: PackedRows) -> None:
+    entities = pl.DataFrame({"k": ["b", "a", None, "b", "zz"], "j": [2, 1, 1, None, 1]})
+    one, pairs = OTHER.packing, pl.DataFrame({"j": [1, 2], "k": ["a", "b"]})
+    zeros, never = pl.Series([0, 0]), pl.Series([None, None], dtype=pl.Int64)
+    rows.write(
+        Place(project="p", view="w", layout="7"),
+        pack_keys(pairs),
+        one.pack(pl.DataFrame({"n": [10, 20]}), since=zeros, until=never, version=1),
+    )
+    rows.write(PLACE, ["a"], [Write(key="a", since=0, version=1, values=(7, None, "t", True, None)).packed()])
+    from datetime import UTC, datetime
+
+    frame = Reader(rows, project="p", lookups=[LOOKUP, OTHER]).frame(entities, at=datetime(2013, 1, 1, tzinfo=UTC))
+
+    assert frame["v__n"].to_list() == [None, 7, None, None, None]
+    assert frame["v__status"].to_list() == ["absent", "fresh", "absent", "absent", "absent"]
+    assert frame["w__n"].to_list() == [20, 10, None, None, None]
+    assert frame["w__status"].to_list() == ["fresh", "fresh", "absent", "absent", "absent"]
+
+
+def test_nothing_is_asked_and_nothing_is_answered(rows: PackedRows) -> None:
+    assert rows.read([]) == []
+    assert rows.write(PLACE, [], []) == 0
+    (told,) = Reader(rows, project="p", lookups=[LOOKUP]).read([[]], at=0)
+    assert list(told.status) == []
+
+
+def test_definitions_lie_side_by_side_and_only_those_kept_stay(rows: PackedRows) -> None:
+    row = Write(key="a", since=0, version=1, values=(1, 1.0, "", True, "")).packed()
+    for layout in ("1", "2", "3"):
+        rows.write(replace(PLACE, layout=layout), ["a"], [row])
+    rows.write(replace(PLACE, view="vv"), ["a"], [row])
+    assert rows.layouts("p", "v") == {"1", "2", "3"}
+    rows.forget("p", "v", keep=["2"])
+    assert rows.layouts("p", "v") == {"2"}
+    assert rows.layouts("p", "vv") == {"1"}
+
+
+def test_writers_at_once_end_with_the_newest_of_every_key(rows: PackedRows) -> None:
+    def write(writer: int) -> None:
+        for since in range(writer, 200, 4):
+            rows.write(PLACE, ["a", "b"], [Write(key="", since=since, version=None, values=(since, None, None, None, None)).packed()] * 2)
+        rows.close()
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (told,) = Reader(rows, project="p", lookups=[LOOKUP]).read([["a", "b"]], at=1000)
+    assert list(told.columns["v__n"]) == [199, 199]
+
+
+def test_a_write_that_fails_leaves_every_row_as_it_was(rows: PackedRows) -> None:
+    first = Write(key="a", since=1, version=1, values=(1, None, None, None, None)).packed()
+    rows.write(PLACE, ["a"], [first])
+    fault: Any = None
+    with pytest.raises(Exception, match=r"(?i)null|nonetype|invalid"):
+        rows.write(PLACE, ["a", fault], [Write(key="a", since=2, version=1, values=(2, None, None, None, None)).packed()] * 2)
+    assert rows.read([(PLACE, ["a"])]) == [first]
