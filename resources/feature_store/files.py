@@ -57,13 +57,14 @@ def append(place: str, table: Any, *, endpoint: str = "") -> None:
 
 
 def add_files(place: str, data: Any, *, partition_by: Sequence[str] | None, endpoint: str = "") -> None:
-    """Add an Arrow table, or a folder of Parquet files, to a folder of them."""
+    """Add an Arrow table, or a folder of Parquet files, to a folder of them; ``partition_by``: columns that the names of subfolders say."""
     store, path = opened(place, endpoint)
     datasets.write_dataset(
         datasets.dataset(data, format="parquet") if isinstance(data, Path) else data,
         base_dir=path,
         basename_template=f"{uuid4().hex}-{{i}}.parquet",
         partitioning=partition_by,
+        partitioning_flavor="hive" if partition_by else None,
         filesystem=store,
         format="parquet",
         existing_data_behavior="overwrite_or_ignore",

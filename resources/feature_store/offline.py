@@ -129,7 +129,7 @@ class PolarsOfflineStore(OfflineStore):
 
     @staticmethod
     def offline_write_batch(config: RepoConfig, feature_view: FeatureView, table: Any, progress: Callable[[int], Any] | None) -> None:
-        """Add rows to the files of a view's ``FileSource``.
+        """Add rows, under the names of the view or of the files, to the files of a view's ``FileSource``.
 
         Raises:
             NotThroughFeast: the view's table is another one, as those of the platform's features, whose assets are their only writers.
@@ -139,6 +139,8 @@ class PolarsOfflineStore(OfflineStore):
         if not isinstance(source, FileSource):
             raise NotThroughFeast(what=f"Writing feature table {feature_view.name}", instead="Materialize its feature asset.")
         has = [name for name, _ in source.get_table_column_names_and_types(config)]
+        theirs = {new: old for old, new in source.field_mapping.items() if old in has}
+        table = table.rename_columns([theirs.get(name, name) for name in table.column_names])
         if has != table.column_names:
             raise UnfitRows(view=feature_view.name, given=table.column_names, has=has)
         place = place_of(source, config)

@@ -70,7 +70,7 @@ def _opened(source: DataSource, config: RepoConfig) -> tuple[pl.LazyFrame, Datas
     filesystem, path = files.opened(place, endpoint)
     if not filesystem.get_file_info(path).type:
         raise NoFeatureTable(address=source.name, uri=place, version=None)
-    return pl.scan_parquet(place, storage_options=options), lambda: datasets.dataset(path, filesystem=filesystem)
+    return pl.scan_parquet(place, storage_options=options), lambda: datasets.dataset(path, filesystem=filesystem, partitioning="hive")
 
 
 def _delta(table: DeltaTable) -> tuple[pl.LazyFrame, Dataset]:

@@ -17,7 +17,15 @@ OURS: Final = configuration.OFFLINE
 NAMES: Final[Mapping[str, str]] = {"ours": OURS, "dask": "dask", "duckdb": "duckdb"}
 
 
-def job(folder: Path, scene: Scene, store: str, *, entity_df: object = None, versions: Mapping[str, int] | None = None) -> Any:
+def job(
+    folder: Path,
+    scene: Scene,
+    store: str,
+    *,
+    entity_df: object = None,
+    versions: Mapping[str, int] | None = None,
+    views: list[Any] | None = None,
+) -> Any:
     """The retrieval job of a store over the tables of a scene, features in full names."""
     load_feast()
     with warnings.catch_warnings():
@@ -31,7 +39,7 @@ def job(folder: Path, scene: Scene, store: str, *, entity_df: object = None, ver
             **{**said, "offline_store": {"type": NAMES[store], **pins}, "online_store": {"type": "sqlite"}}, repo_path=folder
         )
         provider: Any = get_provider(config)
-        views = [view(table, table.write(folder)) for table in scene.tables]
+        views = [view(table, table.write(folder)) for table in scene.tables] if views is None else views
         examples = entity_df if entity_df is not None else scene.spine() if store == "ours" else scene.spine().to_pandas()
         known = {"filter_by_created_timestamp": True} if scene.as_known else {}
         return provider.get_historical_features(
