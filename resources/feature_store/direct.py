@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from resources.feature_store.declarations import Dtype, View
-from resources.feature_store.packed import GONE, TYPES, Layout, PackedRows, Place, Unpacked, Value, pack_keys
+from resources.feature_store.packed import GONE, TYPES, Layout, PackedRows, Place, Unpacked, Unpacking, Value, pack_keys
 from resources.feature_store.packed_sqlite import SqliteRows
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,26 +67,29 @@ class Reader:
 
     def __init__(self, rows: PackedRows, *, project: str, lookups: Sequence[Lookup]) -> None:
         self._rows = rows
-        self._views = [(one, one.packing, Place(project=project, view=one.view, layout=one.layout)) for one in lookups]
+        self._lookups = lookups
+        self._places = [Place(project=project, view=one.view, layout=one.layout) for one in lookups]
+        self._unpack = Unpacking([one.packing for one in lookups])
         self._names = [[f"{one.view}__{name}" for name in one.features] for one in lookups]
 
     def read(self, keys: Sequence[Sequence[str]], *, at: int) -> list[Told]:
         """What holds at an instant (microseconds) of packed ``keys``, one list a view, all of one length."""
-        found = self._rows.read([(place, named) for (_, _, place), named in zip(self._views, keys, strict=True)])
-        told, start = list[Told](), 0
-        for (_, layout, _), names, named in zip(self._views, self._names, keys, strict=True):
-            told.append(_told(layout.unpack(found[start : start + len(named)]), names, at))
-            start += len(named)
-        return told
+        found = self._unpack(self._rows.read([*zip(self._places, keys, strict=True)]))
+        return [_told(rows, names, at) for rows, names in zip(found, self._names, strict=True)]
 
     def frame(self, entities: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
         """``view__feature``, ``view__status`` and ``view__age`` (seconds) for each entity, in order. A null key is absent."""
-        asked = [entities.select(one.keys).with_row_index("__row").drop_nulls() for one, _, _ in self._views]
-        keys = [pack_keys(one.drop("__row")) for one in asked]
-        instant, height = microseconds(at), entities.height
-        told = zip(self._views, asked, self.read(keys, at=instant), strict=True)
-        parts = [_framed(one, some, answer, height=height, at=instant) for (one, _, _), some, answer in told]
-        return pl.concat(parts, how="horizontal") if parts else pl.DataFrame()
+        parts = [self._asked(one, entities) for one in self._lookups]
+        told = self.read([keys for keys, _ in parts], at=(instant := microseconds(at)))
+        framed = [_framed(one, kept, answer, at=instant) for one, (_, kept), answer in zip(self._lookups, parts, told, strict=True)]
+        return pl.concat(framed, how="horizontal") if framed else pl.DataFrame()
+
+    def _asked(self, lookup: Lookup, entities: pl.DataFrame) -> tuple[list[str], pl.Series]:
+        """Packed keys, an empty one in place of a null one; and which are not null."""
+        keys = entities.select(lookup.keys)
+        kept = keys.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
+        names = iter(pack_keys(keys.filter(kept)))
+        return [next(names) if known else "" for known in kept], kept
 
 
 def opened(url: str, *, home: Path) -> PackedRows:
@@ -104,7 +107,7 @@ def microseconds(instant: datetime) -> int:
 
 
 def _told(rows: Unpacked, names: Sequence[str], at: int) -> Told:
-    if rows.fresh(at):
+    if rows.since and rows.fresh(at):
         return Told({name: rows.columns[index] for index, name in enumerate(names)}, ["fresh"] * len(rows.since), rows.since)
     status = [_status(*one, at) for one in zip(rows.since, rows.until, rows.flags, strict=True)]
     given = [one == "fresh" for one in status]
@@ -117,14 +120,11 @@ def _status(since: int, until: int, flags: bytes, at: int) -> str:
     return "ahead" if at < since else "fresh" if at < until else "stale"
 
 
-def _framed(lookup: Lookup, asked: pl.DataFrame, told: Told, *, height: int, at: int) -> pl.DataFrame:
+def _framed(lookup: Lookup, kept: pl.Series, told: Told, *, at: int) -> pl.DataFrame:
     types = {f"{lookup.view}__{name}": TYPES[dtype] for name, dtype in lookup.features.items()}
     columns = [pl.Series(name, told.columns[name], dtype=dtype) for name, dtype in types.items()]
     status, age = f"{lookup.view}__status", f"{lookup.view}__age"
     frame = pl.DataFrame([*columns, pl.Series(status, told.status, dtype=STATUS), pl.Series(age, told.age(at), dtype=pl.Float64)])
-    if asked.height < height:
-        placed = frame.with_columns(asked["__row"])
-        frame = (
-            pl.DataFrame({"__row": pl.int_range(height, dtype=pl.UInt32, eager=True)}).join(placed, on="__row", how="left").drop("__row")
-        )
-    return frame.with_columns(pl.col(status).fill_null("absent"))
+    if kept.all():
+        return frame
+    return frame.with_columns(pl.when(kept).then(pl.all())).with_columns(pl.col(status).fill_null("absent"))

@@ -21,7 +21,7 @@ from feast.repo_config import FeastConfigBaseModel
 
 from resources.feature_store.declarations import Dtype
 from resources.feature_store.direct import EPOCH, MICROSECOND, Lookup, microseconds, opened
-from resources.feature_store.packed import GONE, TYPES, PackedRows, Place, Value, pack_keys
+from resources.feature_store.packed import GONE, TYPES, PackedRows, Place, Unpacking, Value, pack_keys
 from resources.feature_store.refusals import UnpackableType
 from resources.feature_store.registration import LAYOUT, WINDOW
 
@@ -75,7 +75,8 @@ class PackedOnlineStore(OnlineStore):
     ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
         """For each key its event timestamp and values; ``(None, None)`` for one that is absent."""
         lookup, wanted = lookup_of(table), set(requested_features or ())
-        found = lookup.packing.unpack(self.rows(config).read([(place_of(config.project, lookup), [_key(key) for key in entity_keys])]))
+        place, keys = place_of(config.project, lookup), [_key(key) for key in entity_keys]
+        (found,) = Unpacking([lookup.packing])(self.rows(config).read([(place, keys)]))
         held = [flags[:1] != GONE for flags in found.flags]
         columns: list[tuple[str, Dtype, Sequence[Value]]] = [
             (name, dtype, found.values(at, given=held))

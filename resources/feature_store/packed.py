@@ -1,8 +1,8 @@
 """Online rows as bytes, and the port of the stores that keep them. Light: a serving process imports it, Feast and Dagster it does not know.
 
-A packed row: from when it holds (``since``), the version of the lake table that it was read from, until when it can be trusted
-(``valid_until``, exclusive), a byte of state and one a feature that says whether it is null, the numbers, and the texts as JSON.
-``since`` and version are unsigned and big-endian, so that stores can compare rows without unpacking them. Instants are microseconds.
+A packed row, big-endian: from when it holds (``since``), one more than the version of the lake table that it was read from, until when
+it can be trusted (``valid_until``, exclusive), a byte of state and one a feature that says whether it is null, the numbers, and the texts
+as JSON. Instants are microseconds of Unix time.
 """
 
 import struct
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +19,10 @@ import polars as pl
 
 from resources.feature_store.declarations import Dtype
 
-BIAS: Final = 2**63
-HEAD: Final = ">QQq"
-"""``since``, version, ``valid_until``."""
+HEAD: Final = struct.Struct(">qq")
+"""``since`` and version: what a store compares."""
+HEADS: Final = 4
+"""Fields before the numbers: ``since``, version, ``valid_until``, state and nulls."""
 NO_VERSION: Final = 0
 NEVER: Final = 2**63 - 1
 """``valid_until`` of a row that only a newer one ends."""
@@ -51,9 +53,14 @@ class Layout:
         return [(at, name) for at, (name, dtype) in enumerate(self.features) if dtype == "string"]
 
     @cached_property
+    def fields(self) -> str:
+        """The part of fixed size, as ``struct`` writes it."""
+        return f"qqq{1 + len(self.features)}s{''.join(CODES[dtype] for _, _, dtype in self.numbers)}"
+
+    @cached_property
     def record(self) -> struct.Struct:
         """The part of fixed size."""
-        return struct.Struct(f"{HEAD}{1 + len(self.features)}s{''.join(CODES[dtype] for _, _, dtype in self.numbers)}")
+        return struct.Struct(">" + self.fields)
 
     @cached_property
     def absent(self) -> bytes:
@@ -66,8 +73,8 @@ class Layout:
         """A packed row for each row of ``frame``, which has a column a feature; instants as integers, ``until`` null for never."""
         state = [("state", "u1"), ("nulls", "u1", (len(self.features),))]
         numbers = [(f"n{at}", NUMPY[dtype]) for at, _, dtype in self.numbers]
-        rows: Any = np.zeros(frame.height, np.dtype([("since", ">u8"), ("version", ">u8"), ("until", ">i8"), *state, *numbers]))
-        rows["since"] = since.to_numpy().astype(np.int64).view(np.uint64) ^ np.uint64(BIAS)
+        rows: Any = np.zeros(frame.height, np.dtype([("since", ">i8"), ("version", ">i8"), ("until", ">i8"), *state, *numbers]))
+        rows["since"] = since.to_numpy()
         rows["version"] = NO_VERSION if version is None else version + 1
         rows["until"] = until.fill_null(NEVER).to_numpy()
         rows["state"] = ord(GONE if gone else ROW)
@@ -88,21 +95,17 @@ class Layout:
         _, version, _, flags, *_ = self.record.unpack_from(row)
         return version != NO_VERSION and flags[:1] == ROW
 
-    def unpack(self, rows: Sequence[bytes | None]) -> "Unpacked":
-        """The rows by column; None is an absent one."""
-        size, found = self.record.size, [self.absent if row is None else row for row in rows]
-        fixed = b"".join([row[:size] for row in found] if self.texts else found)
-        biased, _, until, flags, *numbers = zip(*self.record.iter_unpack(fixed), strict=True) if rows else [()] * (4 + len(self.numbers))
-        columns: dict[int, Sequence[Value]] = dict(zip([at for at, _, _ in self.numbers], numbers, strict=True))
-        if self.texts:
-            texts = zip(*(orjson.loads(row[size:]) for row in found), strict=True) if rows else [()] * len(self.texts)
-            columns |= dict(zip([at for at, _ in self.texts], texts, strict=True))
-        return Unpacked(since=[one - BIAS for one in biased], until=until, flags=flags, columns=columns)
+    def texts_of(self, rows: Sequence[bytes]) -> dict[int, Sequence[Value]]:
+        """The texts of rows, by position."""
+        if not self.texts:
+            return {}
+        columns = zip(*(orjson.loads(row[self.record.size :]) for row in rows), strict=True) if rows else [()] * len(self.texts)
+        return dict(zip([at for at, _ in self.texts], columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """Rows by column: instants as stored, state and null bytes, and for each feature its values, zero or empty where it is null."""
+    """One view's rows by column: instants, state and null bytes, and by position a feature's values, zero or empty where it is null."""
 
     since: Sequence[int]
     until: Sequence[int]
@@ -111,14 +114,42 @@ class Unpacked:
 
     def fresh(self, at: int) -> bool:
         """Whether every row is there, without a null, and can be trusted at this instant: the usual case, seen at once."""
-        held = not self.since or (max(self.since) <= at < min(self.until))
-        return held and not b"".join(self.flags).strip(b"\0")
+        return max(self.since) <= at < min(self.until) and not b"".join(self.flags).strip(b"\0")
 
     def values(self, at: int, *, given: Sequence[bool]) -> Sequence[Value]:
         """A feature's values; null where it is null and where a row is not to be given."""
         return [
             value if give and not flags[at + 1] else None for value, flags, give in zip(self.columns[at], self.flags, given, strict=True)
         ]
+
+
+class Unpacking:
+    """Unpacks the rows of several views at once: those of one entity lie side by side, so that one pass makes all columns."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self._layouts = layouts
+        self._record = struct.Struct(">" + "".join(layout.fields for layout in layouts))
+
+    def __call__(self, rows: Sequence[bytes | None]) -> list[Unpacked]:
+        """The views of ``rows``, which come one view after the other; None is an absent one."""
+        if not rows:
+            return [Unpacked((), (), (), {at: () for at, _ in enumerate(layout.features)}) for layout in self._layouts]
+        height = len(rows) // len(self._layouts)
+        views = [self._whole(layout, rows[number * height : (number + 1) * height]) for number, layout in enumerate(self._layouts)]
+        fixed = [
+            [row[: layout.record.size] for row in view] if layout.texts else view for layout, view in zip(self._layouts, views, strict=True)
+        ]
+        columns = list(zip(*self._record.iter_unpack(b"".join(chain.from_iterable(zip(*fixed, strict=True)))), strict=True))
+        found, start = list[Unpacked](), 0
+        for layout, view in zip(self._layouts, views, strict=True):
+            since, _, until, flags = columns[start : start + HEADS]
+            numbers = {at: columns[start + HEADS + place] for place, (at, _, _) in enumerate(layout.numbers)}
+            found.append(Unpacked(since, until, flags, numbers | layout.texts_of(view)))
+            start += HEADS + len(layout.numbers)
+        return found
+
+    def _whole(self, layout: Layout, rows: Sequence[bytes | None]) -> Sequence[bytes]:
+        return [layout.absent if row is None else row for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)

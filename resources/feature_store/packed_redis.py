@@ -13,8 +13,8 @@ CHUNK: Final = 2000
 SCRIPT: Final = """
 local none, written = string.rep('\\0', 8), 0
 local function compared(a, b, from)
-    local ah, al = struct.unpack('>I4I4', string.sub(a, from, from + 7))
-    local bh, bl = struct.unpack('>I4I4', string.sub(b, from, from + 7))
+    local ah, al = struct.unpack('>i4I4', string.sub(a, from, from + 7))
+    local bh, bl = struct.unpack('>i4I4', string.sub(b, from, from + 7))
     if ah ~= bh then return ah - bh end
     return al - bl
 end
@@ -75,8 +75,8 @@ class RedisRows(PackedRows):
             self._client.unlink(_hash(Place(project=project, view=view, layout=layout)))
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._client.close()
+        """Close the connections that nobody uses now."""
+        self._client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _hash(place: Place) -> str:

@@ -4,19 +4,20 @@ import sqlite3
 import threading
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from resources.feature_store.packed import PackedRows, Place
+from resources.feature_store.packed import HEAD, PackedRows, Place
 
 BUSY_SECONDS: Final = 30
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS packed (
     project TEXT NOT NULL, view TEXT NOT NULL, layout TEXT NOT NULL, key TEXT NOT NULL,
-    since BLOB NOT NULL, version BLOB NOT NULL, row BLOB NOT NULL,
+    since INTEGER NOT NULL, version INTEGER NOT NULL, row BLOB NOT NULL,
     PRIMARY KEY (project, view, layout, key)
 ) WITHOUT ROWID, STRICT
 """
@@ -24,17 +25,22 @@ UPSERT: Final = """
 INSERT INTO packed (project, view, layout, key, since, version, row) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (project, view, layout, key) DO UPDATE SET
     since = excluded.since, row = excluded.row,
-    version = iif(excluded.version = x'0000000000000000' AND excluded.since = packed.since, packed.version, excluded.version)
+    version = iif(excluded.version = 0 AND excluded.since = packed.since, packed.version, excluded.version)
 WHERE excluded.since > packed.since
-    OR (excluded.since = packed.since AND (excluded.version >= packed.version OR excluded.version = x'0000000000000000'))
+    OR (excluded.since = packed.since AND (excluded.version >= packed.version OR excluded.version = 0))
 """
-"""Eight zero bytes: no version. Blobs compare as the numbers in them do."""
+"""Version 0: not read from the lake."""
 
 ONE_VIEW: Final = """
 SELECT packed.row FROM json_each(?) AS asked
 LEFT JOIN packed ON packed.project = ? AND packed.view = ? AND packed.layout = ? AND packed.key = asked.value
 """
 """SQLite goes through the left side of a left join in its order, so the rows come as they were asked for."""
+
+
+@cache
+def _query(views: int) -> str:
+    return " UNION ALL ".join([ONE_VIEW] * views)
 
 
 class SqliteRows(PackedRows):
@@ -47,15 +53,14 @@ class SqliteRows(PackedRows):
     def write(self, place: Place, keys: Sequence[str], rows: Sequence[bytes]) -> int:
         """One transaction."""
         at = (place.project, place.view, place.layout)
-        given = ((*at, key, row[:8], row[8:16], row) for key, row in zip(keys, rows, strict=True))
+        given = ((*at, key, *HEAD.unpack_from(row), row) for key, row in zip(keys, rows, strict=True))
         with self._writing() as connection:
             return connection.executemany(UPSERT, given).rowcount if keys else 0
 
     def read(self, asked: Sequence[tuple[Place, Sequence[str]]]) -> list[bytes | None]:
         """One query."""
         given = [one for place, keys in asked for one in (orjson.dumps(keys).decode(), place.project, place.view, place.layout)]
-        found = self._connection().execute(" UNION ALL ".join([ONE_VIEW] * len(asked)), given).fetchall() if asked else []
-        return [row for (row,) in found]
+        return [row for (row,) in self._connection().execute(_query(len(asked)), given)] if asked else []
 
     def keys(self, place: Place) -> Iterator[str]:
         """From the index."""
