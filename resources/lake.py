@@ -79,7 +79,10 @@ class Lake(dg.ConfigurableResource[Any]):
 
     @abstractmethod
     def merge(self, address: str, frame: pl.DataFrame, *, key: Sequence[str], partition: str | None, ingested_at: datetime) -> Version:
-        """Add the rows that say something new of their key, stamped ``ingested_at``; those that say nothing new are left out."""
+        """Add the rows that say something new of their key, stamped ``ingested_at``; those that say nothing new are left out.
+
+        Deliveries may be merged in any order: each version of a key takes its place by its own instant.
+        """
 
     @abstractmethod
     def version(self, address: str) -> int:
@@ -154,7 +157,7 @@ class DeltaLake(Lake):
             rows = _fitted(address, given, {} if table is None else self._scan(table).collect_schema())
             before = rows.clear() if table is None else self._partition(table, partition)
             fresh = unseen(before, rows, key=key)
-            after = merged(before, fresh, key=key, ingested_at=ingested_at)
+            after = merged(before, fresh, key=key)
             content = digest(after)
             known = {} if table is None else self._digests(table)
             if table is not None and fresh.is_empty() and (partition or WHOLE) in known:

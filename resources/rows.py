@@ -33,17 +33,6 @@ class ConflictingRows(PlatformError):
         )
 
 
-class OlderThanTheLake(PlatformError):
-    """Rows are stamped earlier than what the lake already knows of the same keys."""
-
-    def __init__(self, *, ingested_at: datetime, newest: datetime) -> None:
-        super().__init__(
-            f"The rows to be written are stamped {ingested_at.isoformat()}, and the lake holds versions of the same keys from "
-            f"{newest.isoformat()}. Nothing was written, because a correction cannot precede what it corrects. "
-            f"Advance the data clock (clock.json) past that instant and materialize again."
-        )
-
-
 def storable(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame in types that every lake keeps: instants in UTC microseconds, plain text for categories, signed integers."""
     zoned = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone not in {None, "UTC"}]
@@ -91,7 +80,7 @@ def current(frame: pl.DataFrame, *, key: Sequence[str]) -> pl.DataFrame:
 
 
 def unseen(existing: pl.DataFrame, incoming: pl.DataFrame, *, key: Sequence[str]) -> pl.DataFrame:
-    """The incoming rows that say something else than the current version of their key; equal rows count once.
+    """The incoming rows that say something else than the version of their key that was current when they came; equal rows count once.
 
     Raises:
         ConflictingRows: one key comes with different values.
@@ -103,23 +92,26 @@ def unseen(existing: pl.DataFrame, incoming: pl.DataFrame, *, key: Sequence[str]
         first = incoming.row(int(repeated["__row"].min()), named=True)  # pyright: ignore[reportArgumentType]  # the minimum of a row number
         count = repeated.select(key).n_unique()
         raise ConflictingRows(key=key, count=count, example={name: first[name] for name in key})
-    known = current(existing, key=key).with_columns(_absent(incoming, existing)).select(compared)
+    before = existing.filter(pl.col(INGESTED_AT) <= pl.lit(incoming[INGESTED_AT].max(), INSTANT))
+    known = current(before, key=key).with_columns(_absent(incoming, existing)).select(compared)
     stay = numbered.join(canonical(known), on=compared, how="anti", nulls_equal=True, maintain_order="left")
     return incoming[stay["__row"]]
 
 
-def merged(existing: pl.DataFrame, fresh: pl.DataFrame, *, key: Sequence[str], ingested_at: datetime) -> pl.DataFrame:
-    """Existing and fresh rows together; a key stated twice at one instant keeps its last statement.
+def merged(existing: pl.DataFrame, fresh: pl.DataFrame, *, key: Sequence[str]) -> pl.DataFrame:
+    """Existing and fresh rows together, the same whichever came first; a key stated twice at one instant keeps its last statement.
 
-    Raises:
-        OlderThanTheLake: a fresh row is stamped before the current version of its key.
+    A fresh row takes its place among the versions of its key by its own instant; a version that says what the one before it says goes.
     """
-    touched = existing.join(fresh.select(key), on=list(key), how="semi", nulls_equal=True)
-    newest = touched[INGESTED_AT].max()
-    if isinstance(newest, datetime) and newest > ingested_at:
-        raise OlderThanTheLake(ingested_at=ingested_at, newest=newest)
     kept = existing.join(fresh.select(*key, INGESTED_AT), on=[*key, INGESTED_AT], how="anti", nulls_equal=True, maintain_order="left")
-    return pl.concat([kept, fresh], how="diagonal")
+    together = pl.concat([kept, fresh], how="diagonal")
+    versions = kept.join(fresh.select(*key, pl.col(INGESTED_AT).alias(KNOWN_FROM)), on=list(key), nulls_equal=True)
+    if versions.filter(pl.col(INGESTED_AT) > pl.col(KNOWN_FROM)).is_empty():
+        return together
+    ordered = together.sort(*key, INGESTED_AT)
+    said = canonical(ordered.drop(INGESTED_AT))
+    repeats = said.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in said.columns))
+    return ordered.filter(~repeats.to_series())
 
 
 def versions(frame: pl.DataFrame, *, key: Sequence[str], instant: str | None, lands: Lands) -> pl.DataFrame:

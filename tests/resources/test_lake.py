@@ -25,7 +25,7 @@ from resources.lake_errors import (
     storage_error,
 )
 from resources.lake_log import known_digests
-from resources.rows import OlderThanTheLake, digest
+from resources.rows import current, digest
 from tests.resources.delayed_flights import FEBRUARY, JANUARY, TABLE, day, delays, flights, merge
 
 
@@ -162,11 +162,13 @@ def test_the_digest_after_merges_is_that_of_the_rows_that_are_there(lake: LocalL
     assert lake.digests(TABLE) == {JANUARY: digest(lake.read(TABLE).collect())}
 
 
-def test_rows_stamped_before_what_they_correct_are_refused_and_nothing_is_written(lake: LocalLake) -> None:
+def test_rows_stamped_before_what_corrects_them_come_in_as_history(lake: LocalLake) -> None:
     merge(lake, {"UA": 1.0}, at=5)
-    with pytest.raises(OlderThanTheLake):
-        merge(lake, {"UA": 2.0, "AA": 1.0}, at=4)
-    assert delays(lake) == [("UA", 1.0)]
+    merge(lake, {"UA": 2.0, "AA": 1.0}, at=4)
+    assert merge(lake, {"UA": 2.0, "AA": 1.0}, at=4) == 0
+    told = lake.read(TABLE).collect()
+    assert current(told, key=["flight"]).sort("flight")["delay"].to_list() == [1.0, 1.0]
+    assert told.height == 3
 
 
 # --- columns come and change --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from resources.rows import EPOCH, ConflictingRows, OlderThanTheLake, as_of, digest, merged, storable, unseen, versions
+from resources.rows import EPOCH, ConflictingRows, as_of, digest, merged, storable, unseen, versions
 
 INSTANT = pl.Datetime("us", "UTC")
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -154,13 +155,17 @@ def test_a_new_column_with_values_makes_every_row_new_and_an_empty_one_none() ->
 
 
 def test_the_last_statement_of_one_instant_stands() -> None:
-    after = merged(flights([("UA", 1.0, 0), ("UA", 2.0, 5)]), flights([("UA", 3.0, 5)]), key=["flight"], ingested_at=day(5))
+    after = merged(flights([("UA", 1.0, 0), ("UA", 2.0, 5)]), flights([("UA", 3.0, 5)]), key=["flight"])
     assert after.sort("ingested_at")["delay"].to_list() == [1.0, 3.0]
 
 
-def test_a_correction_cannot_precede_what_it_corrects() -> None:
-    with pytest.raises(OlderThanTheLake, match=r"stamped 2013-01-05.* from 2013-01-06"):
-        merged(flights([("UA", 1.0, 5)]), flights([("UA", 3.0, 4)]), key=["flight"], ingested_at=day(4))
+@pytest.mark.parametrize("order", list(permutations([("UA", 1.0, 1), ("UA", 2.0, 4), ("UA", 2.0, 6), ("UA", None, 7), ("AA", 5.0, 4)])))
+def test_versions_take_their_place_by_their_own_instant_whichever_comes_first(order: tuple[tuple[str, float | None, int], ...]) -> None:
+    after = flights([])
+    for row in order:
+        rows = flights([row])
+        after = merged(after, unseen(after, rows, key=["flight"]), key=["flight"])
+    assert after.sort("flight", "ingested_at").rows() == flights([("AA", 5.0, 4), ("UA", 1.0, 1), ("UA", 2.0, 4), ("UA", None, 7)]).rows()
 
 
 # --- versions and the past ----------------------------------------------------------------------------------------------------------
