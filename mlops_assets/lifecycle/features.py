@@ -47,9 +47,17 @@ def feature_rows(spec: FeatureViewSpec, source: pl.DataFrame, *, since: datetime
     stamped = rows.drop_nulls([*spec.entity.keys, *spec.instants]).with_columns(
         event_timestamp=pl.max_horizontal("known_from", *spec.instants)
     )
-    given = stamped.select(*dict.fromkeys([*spec.entity.keys, *(col.name for col in spec.columns), "event_timestamp"]))
+    known = _newest_known(stamped, spec) if spec.instants else stamped
+    given = known.select(*dict.fromkeys([*spec.entity.keys, *(col.name for col in spec.columns), "event_timestamp"]))
     made = spec.compute(given.sort("event_timestamp")).select(*spec.entity.keys, *spec.features, "event_timestamp")
     return made.filter(pl.col("event_timestamp").is_between(since, until, closed="left")).sort(*spec.entity.keys, "event_timestamp")
+
+
+def _newest_known(stamped: pl.DataFrame, spec: FeatureViewSpec) -> pl.DataFrame:
+    """Without rows about an older instant than was known of their key when they came: late news of then is not the state of now."""
+    about = pl.max_horizontal(*spec.instants)
+    ordered = stamped.sort("event_timestamp", about, descending=[False, True])
+    return ordered.filter(about >= about.cum_max().over(spec.entity.keys))
 
 
 def months_back(spec: FeatureViewSpec) -> int:

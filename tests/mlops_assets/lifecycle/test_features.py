@@ -15,7 +15,7 @@ from mlops_assets.partitions import months_of
 from mlops_assets.windows import days, mean
 from resources.clock import DataClock
 from resources.lake import LocalLake
-from tests.mlops_assets.lifecycle.orders import LATELY, NOON, PACKAGE, SEATS, Orders, order, orders
+from tests.mlops_assets.lifecycle.orders import LATELY, NOON, PACKAGE, SEATS, Orders, as_it_is, order, orders
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REGISTER = pl.DataFrame({"stall": ["east", "west"], "seats": [4, 9], "ingested_at": [EPOCH, EPOCH]}).with_columns(
@@ -42,6 +42,16 @@ def test_rows_of_a_computed_view_count_from_when_they_are_known() -> None:
     corrected = REGISTER.head(1).with_columns(seats=pl.lit(5, pl.Int64), ingested_at=pl.lit(NOON, pl.Datetime("us", "UTC")))
     made = feature_rows(SEATS, pl.concat([REGISTER, corrected]), since=EPOCH, until=NOON + timedelta(days=1))
     assert made.rows() == [("east", 4, EPOCH), ("east", 5, NOON), ("west", 9, EPOCH)]
+
+
+def test_late_news_of_then_is_not_the_state_of_now() -> None:
+    latest = replace(LATELY, name="latest", compute=as_it_is, features={"items": int}, reads=(Orders.items,))
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    first, second = order("a", items=1, ingested_at=NOON), order("b", items=2, due=NOON + hour, ingested_at=NOON)
+    late = [order("a", items=7, ingested_at=NOON + day), order("b", items=9, due=NOON + hour, ingested_at=NOON + 2 * day)]
+    made = feature_rows(latest, orders(first, second, *late), since=EPOCH, until=NOON + 9 * day)
+    placed = first["placed_at"]
+    assert made.select("items", "event_timestamp").rows() == [(1, placed), (2, placed + hour), (9, NOON + 2 * day)]
 
 
 @pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster's own call for a resource in a resource
