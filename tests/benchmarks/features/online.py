@@ -117,9 +117,9 @@ def reading(name: str, store: FeatureStore, peer: dict[str, Any], bare: Callable
         keys, asked = [[lot] * len(VIEWS) for lot in lots], [[{"thing": key} for key in lot] for lot in lots]
         direct = percentiles([partial(reader.read, some, at=at) for some in keys])
         raw = percentiles([partial(bare, some) for some in keys])
-        stock = percentiles([partial(own.get_online_features, service, some) for some in asked[: FEAST_READS[entities]]])
-        ours = percentiles([partial(feast.get_online_features, service, some) for some in asked[: FEAST_READS[entities]]])
-        said = feast.get_online_features(service, asked[0]).to_dict()
+        stock = percentiles([partial(stock_read, own, service, some) for some in asked[: FEAST_READS[entities]]])
+        ours = percentiles([partial(stock_read, feast, service, some) for some in asked[: FEAST_READS[entities]]])
+        said = stock_read(feast, service, asked[0])
         told = {column.partition("__")[2]: list(values) for one in reader.read(keys[0], at=at) for column, values in one.columns.items()}
         assert told == {column: values for column, values in said.items() if column != "thing"}
         for place, which in enumerate(("p50", "p99")):
@@ -143,6 +143,11 @@ def figures() -> Iterator[Figure]:
         peer = {"type": "redis", "connection_string": f"127.0.0.1:{server.port},password={server.password},db=1"}
         yield from loading("redis", store, peer)
         yield from reading("redis", store, peer, bare_redis(server))
+
+
+def stock_read(feast: Any, service: Any, entities: list[dict[str, str]]) -> dict[str, list[Any]]:
+    """Feast's answer as values, which is what the direct path gives."""
+    return feast.get_online_features(service, entities).to_dict()
 
 
 def bare_sqlite(store: FeatureStore) -> Callable[[list[list[str]]], object]:
