@@ -76,7 +76,17 @@ def _write(store: "feast.FeatureStore", said: Declarations, due: Plan) -> None:
     orphans = [one for one in [*store.list_data_sources(), *store.list_entities()] if one.name not in used]
     gone = [one for one in store.list_feature_services() if one.name not in said.services]
     gone_views = [view for name, view in known.items() if name not in said.views]
+    _forget_torn_down(store, [name for name in made if name not in known])
     store.apply([*entities.values(), *sources, *written, *services], objects_to_delete=[*gone, *gone_views, *orphans], partial=False)
+
+
+def _forget_torn_down(store: "feast.FeatureStore", names: Sequence[str]) -> None:
+    """``feast teardown`` leaves the history of its views, and Feast cannot register a view as new whose history is there."""
+    from feast.infra.registry.sql import feature_view_version_history as history
+
+    registry: Any = store.registry
+    with registry.write_engine.begin() as connection:
+        connection.execute(history.delete().where(history.c.project_id == store.project, history.c.feature_view_name.in_(names)))
 
 
 def feature_view(
