@@ -100,7 +100,8 @@ def declaration(spec: FeatureViewSpec, *, package: str) -> View:
         owner=spec.owner,
         description=spec.description,
         tags={"level": spec.level or spec.source.level},
-        feature_docs={name: feature.describe() if isinstance(feature, Window) else "" for name, feature in spec.features.items()},
+        feature_docs={name: _doc(spec, name, feature) for name, feature in spec.features.items()},
+        units={name: unit for name, feature in spec.features.items() if (unit := _unit(spec, name, feature))},
         spec_hash=spec_hash(spec, package=package),
     )
 
@@ -174,11 +175,23 @@ def _window_column(name: str, window: Window) -> "WindowColumn":
 
 
 def _feature_column(spec: FeatureViewSpec, name: str, feature: Window | type) -> Column:
-    if isinstance(feature, Window):
-        dtype, doc = (pl.Int64() if feature.kind == "count" else pl.Float64()), feature.describe()
-    else:
-        dtype, doc = DTYPES[feature], ""
-    return Column(table=spec.address, name=name, dtype=dtype, nullable=True, available="event_timestamp", doc=doc)
+    dtype = DTYPES[feature] if not isinstance(feature, Window) else pl.Int64() if feature.kind == "count" else pl.Float64()
+    return Column(
+        table=spec.address, name=name, dtype=dtype, nullable=True, available="event_timestamp",
+        unit=_unit(spec, name, feature), doc=_doc(spec, name, feature),
+    )  # fmt: skip
+
+
+def _doc(spec: FeatureViewSpec, name: str, feature: Window | type) -> str:
+    """What a feature means: its window, or what the column says that a function passes on under the same name."""
+    return feature.describe() if isinstance(feature, Window) else next((col.doc for col in spec.columns if col.name == name), "")
+
+
+def _unit(spec: FeatureViewSpec, name: str, feature: Window | type) -> str | None:
+    """The unit of the column behind a feature; numbers and shares have none."""
+    if not isinstance(feature, Window):
+        return next((col.unit for col in spec.columns if col.name == name), None)
+    return None if feature.kind == "count" or isinstance(feature.value, Threshold) else feature.column.unit
 
 
 def _feast_type(feature: Window | type) -> Dtype:
