@@ -24,6 +24,8 @@ HISTORY: Final = "version/"
 JOINED: Final = "view/"
 """Prefix of the tags of a service that say with which version of each view it was declared."""
 UNIT: Final = "unit"
+SHOWN: Final = 12
+"""Characters of a spec hash that tell definitions apart for people; the whole one is in its own tag."""
 OURS: Final = frozenset({ENTITY, SPEC_HASH, LAYOUT, WINDOW, VERSION})
 PLACEHOLDER: Final = "__dummy"
 """The entity that Feast registers of its own accord."""
@@ -158,7 +160,7 @@ def _service(found: "feast.FeatureService") -> Service:
 def _feature_service(service: Service, views: "Mapping[str, feast.FeatureView]") -> "feast.FeatureService":
     import feast
 
-    joined = {JOINED + name: f"{views[name].tags[VERSION]} {views[name].tags[SPEC_HASH]}" for name in service.views}
+    joined = {JOINED + name: f"{views[name].tags[VERSION]} {views[name].tags[SPEC_HASH][:SHOWN]}" for name in service.views}
     return feast.FeatureService(
         name=service.name,
         features=[views[name] for name in service.views],
@@ -175,7 +177,7 @@ def _versions(view: View, before: "feast.FeatureView | None") -> dict[str, str]:
     last = int(tags.get(VERSION, 0))
     if tags.get(LAYOUT) == view.layout and last:
         return {**history, VERSION: str(last)}
-    return {**history, VERSION: str(last + 1), f"{HISTORY}{last + 1}": f"{view.spec_hash} {datetime.now(UTC):%Y-%m-%d}"}
+    return {**history, VERSION: str(last + 1), f"{HISTORY}{last + 1}": f"{view.spec_hash[:SHOWN]} {datetime.now(UTC):%Y-%m-%d}"}
 
 
 def named(name: str, known: "Sequence[Named]", *, kind: str) -> "Named":
