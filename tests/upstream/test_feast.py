@@ -66,3 +66,55 @@ def test_a_feature_store_yaml_without_an_offline_store_means_dask() -> None:
         warnings.simplefilter("ignore")  # dask's own, which no process of the platform imports
         said: Any = RepoConfig(project="a", registry="r.db", provider="local").offline_store
     assert said.type == "dask"
+
+
+def test_all_that_the_sql_registry_reads_and_writes_goes_through_two_engines_that_can_be_put_in_its_way(tmp_path: Path) -> None:
+    from resources.feature_store.registry_lock import only_writer
+    from tests.resources.feature_store.generations import Place, generation
+
+    store = Place(folder=tmp_path).store()
+    store.apply(*generation(0))
+    opened: list[object] = []
+    with store._feast() as feast:
+        registry: Any = feast.registry
+        from sqlalchemy import event
+
+        event.listen(registry.write_engine, "begin", opened.append)
+        with only_writer(registry):
+            feast.apply([feast.get_entity("shop"), *feast.list_feature_views(), *feast.list_feature_services()], partial=False)
+            registry.delete_feature_service("model0", feast.project)
+            inside = len(opened)
+        assert inside == 1
+        assert [one.name for one in registry.list_feature_services(feast.project, allow_cache=True)] == ["model9"]
+
+
+def test_feast_apply_in_a_folder_without_declarations_removes_all_that_is_registered(tmp_path: Path) -> None:
+    from resources.feature_store.configuration import GUARD
+    from tests.resources.feature_store.generations import Place, generation
+
+    place = Place(folder=tmp_path)
+    place.store().apply(*generation(0))
+    home = Path(place.store().home)
+    (home / GUARD).unlink()
+    with place.stock() as feast:
+        from feast.repo_contents import RepoContents
+        from feast.repo_operations import apply_total_with_repo_instance
+
+        empty = RepoContents(*([] for _ in RepoContents._fields))
+        apply_total_with_repo_instance(feast, feast.project, feast.registry, empty, skip_source_validation=True)
+        assert feast.list_feature_views() == []
+
+
+def test_feast_teardown_leaves_the_history_of_views_that_it_removes(tmp_path: Path) -> None:
+    from tests.resources.feature_store.generations import VIEWS, Place, generation
+
+    place = Place(folder=tmp_path)
+    place.store().apply(*generation(0))
+    with place.stock() as feast:
+        feast.teardown()
+        registry: Any = feast.registry
+        assert feast.list_feature_views() == []
+        from feast.infra.registry.sql import feature_view_version_history as history
+
+        with registry.read_engine.begin() as connection:
+            assert len(connection.execute(history.select()).all()) == VIEWS
