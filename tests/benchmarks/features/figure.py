@@ -17,4 +17,5 @@ class Figure:
     def line(self) -> str:
         """``figure NAME = VALUE UNIT (goal OP BOUND)``."""
         goal = f" (goal {self.goal} {self.bound:g})" if self.goal else ""
-        return f"figure {self.name} = {self.value:.3g} {self.unit}{goal}"
+        value = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
+        return f"figure {self.name} = {value} {self.unit}{goal}"
