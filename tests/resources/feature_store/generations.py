@@ -93,6 +93,12 @@ class Place:
         """The generations that were applied, as those who did it say."""
         return [int(line) for line in (self.folder / "acknowledged").read_text().split()]
 
+    @property
+    def began(self) -> int:
+        """The generation whose apply began last; 0 before the first, and while a process writes down the next."""
+        said = self.folder / "began"
+        return int(said.read_text() or 0) if said.exists() else 0
+
     def acknowledge(self, number: int) -> None:
         """Say that a generation was applied."""
         with (self.folder / "acknowledged").open("a") as said:
@@ -139,19 +145,23 @@ def joined(processes: "Sequence[ForkServerProcess]", *, seconds: float = 120) ->
 
 
 def kills(place: Place, *, times: int, seed: int) -> int:
-    """Kill an applying process ``times`` times at a random moment; returns how many were hit inside an apply.
+    """Kill an applying process ``times`` times, each at a random moment of an apply; returns how many were not done with it.
 
     After each kill the registry is one generation from end to end, the last that was acknowledged or its successor, and applying that
     again writes nothing: there is nothing to heal.
     """
     lot, inside, store = random.Random(seed), 0, place.store()  # noqa: S311  # moments, not secrets
-    began = place.folder / "began"
     store.apply(*generation(0))
-    place.acknowledge(0)
+    began = time.monotonic()
+    store.apply(*generation(1))
+    takes = time.monotonic() - began
+    place.acknowledge(1)
     for _ in range(times):
-        began.unlink(missing_ok=True)
-        process = started(place, first=place.acknowledged[-1] + 1)
-        time.sleep(lot.uniform(0.02, 0.6))
+        first = place.acknowledged[-1] + 1
+        (place.folder / "began").unlink(missing_ok=True)
+        process = started(place, first=first)
+        _await_apply(place, first + lot.randrange(2))
+        time.sleep(lot.uniform(0, takes))
         process.kill()
         process.join()
         known, told = place.acknowledged[-1], place.told()
@@ -159,9 +169,16 @@ def kills(place: Place, *, times: int, seed: int) -> int:
         assert number in {known, known + 1}, f"acknowledged {known}, registered {number}"
         assert told == Told(views={f"{number}"}, services={f"{number}"}, versions={f"{number + 1}"})
         assert store.apply(*generation(number)).changed == ()
-        inside += began.exists() and began.read_text() not in {"", f"{known}"}
+        inside += place.began > known
         place.acknowledge(number)
     return inside
+
+
+def _await_apply(place: Place, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while place.began < number:
+        assert time.monotonic() < deadline, f"generation {number} is not applied"
+        time.sleep(0.001)
 
 
 def _context() -> "ForkServerContext":
