@@ -63,7 +63,7 @@ def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:
     for view in catalogue.views:
         yield features.feature_view(view, package=package, partitions_def=months)
     yield feature_store.registry(catalogue.project, catalogue.views, catalogue.models, package=package, owner=owner)
-    yield feature_store.online(catalogue.project, catalogue.views, partitions_def=months)
+    yield feature_store.online(catalogue.project, catalogue.views, catalogue.models, package=package, partitions_def=months)
     for model in catalogue.models:
         yield from _model(model, catalogue)
     yield deployment.service(catalogue, owner=owner)

@@ -1,7 +1,7 @@
 """Features into the feature store: what ``feast apply`` does as one asset, and the rows of each view that are online as one more."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -11,14 +11,16 @@ from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
 from mlops_assets.keys import key, table
 from mlops_assets.lifecycle.assets import Result, asset, described, result
 from mlops_assets.lifecycle.checks import Contract, check_spec, checked, contract_of
-from mlops_assets.lifecycle.features import declaration, service, view_name
+from mlops_assets.lifecycle.features import declaration, months_back, service, view_name
 from mlops_assets.lifecycle.tables import Applied, OnlineRows
-from mlops_assets.lifecycle.view_versions import rebuilds, told
+from mlops_assets.lifecycle.view_versions import built_with, defined, rebuilds, told
+from mlops_assets.partitions import shift
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
 from mlops_assets.table import DTYPES
 from resources.clock import Clock
 from resources.feature_store.store import FeatureStore
 from resources.lake import Lake
+from resources.registry.resource import Registry
 
 
 def registry(
@@ -53,11 +55,18 @@ def registry(
     return applied
 
 
-def online(project: str, views: Sequence[FeatureViewSpec], *, partitions_def: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def online(
+    project: str,
+    views: Sequence[FeatureViewSpec],
+    models: Sequence[ModelSpec],
+    *,
+    package: str,
+    partitions_def: dg.PartitionsDefinition[str],
+) -> dg.AssetsDefinition:
     """The online rows of each view, an asset a view and a partition a month; one step loads all views that a run asks for."""
-    contract, specs = contract_of(OnlineRows), {view_name(spec): spec for spec in views}
+    contract, specs, now = contract_of(OnlineRows), {view_name(spec): spec for spec in views}, defined(views, package=package)
     keys = {name: table(spec.address, stage="online") for name, spec in specs.items()}
-    outs = {name: _rows_of(spec, contract) for name, spec in specs.items()}
+    outs = {name: _rows_of(spec, contract, code_version=now[name][:16]) for name, spec in specs.items()}
     arrivals = {table(spec.source.table) for spec in views if spec.source.partitions}
     upstream = {
         name: {table(spec.address, stage="feature"), key("feature", project, "registry"), *(() if spec.source.partitions else arrivals)}
@@ -73,10 +82,18 @@ def online(project: str, views: Sequence[FeatureViewSpec], *, partitions_def: dg
         partitions_def=partitions_def,
         can_subset=True,
     )
-    def load(context: dg.AssetExecutionContext, feature_store: FeatureStore, clock: Clock):  # noqa: ANN202  Dagster reads a return annotation as a type
+    def load(context: dg.AssetExecutionContext, feature_store: FeatureStore, registry: Registry, clock: Clock):  # noqa: ANN202  Dagster reads a return annotation as a type
         until = clock.now()
         wanted = [name for name in specs if keys[name] in context.selected_asset_keys]
-        for name, rows in feature_store.materialize(wanted, until=until).items():
+        before = {name: built_with(context.instance, keys[name]) for name in wanted}
+        firsts = {
+            name: unread_from(context.instance, specs[name], before[name], month=context.partition_key, now=now[name]) for name in wanted
+        }
+        loaded = feature_store.materialize(wanted, until=until, since={name: first for name, first in firsts.items() if first})
+        changed = {name: now[name] for name in wanted if any(not now[name].startswith(one) for one in before[name].values())}
+        for name in unused(registry, models, changed):
+            feature_store.forget(name, keep={declaration(specs[name], package=package).layout})
+        for name, rows in loaded.items():
             frame = pl.DataFrame({"rows": [rows], "until": [until]}, schema={"rows": pl.Int64, "until": DTYPES[datetime]})
             yield dg.Output(frame, name, metadata={"rows_written": rows})
             yield checked(keys[name], frame, contract)
@@ -84,7 +101,28 @@ def online(project: str, views: Sequence[FeatureViewSpec], *, partitions_def: dg
     return load
 
 
-def _rows_of(spec: FeatureViewSpec, contract: Contract) -> dg.AssetOut:
+def unread_from(instance: dg.DagsterInstance, spec: FeatureViewSpec, loaded: Mapping[str, str], *, month: str, now: str) -> str | None:
+    """The first month whose features a load must read, as far as the longest window reaches; None for all of them.
+
+    All, until every earlier month was ``loaded`` with the definition of ``now``: an empty store fills itself, a killed load is made good.
+    """
+    if spec.source.partitions is None:
+        return None
+    first = shift(month, -months_back(spec))
+    there = instance.get_materialized_partitions(table(spec.address, stage="feature"))
+    return first if all(now.startswith(loaded.get(one, "never")) for one in there if one < first) else None
+
+
+def unused(registry: Registry, models: Sequence[ModelSpec], definitions: Mapping[str, str]) -> list[str]:
+    """The views (by name in Feast) of which no live version was trained on another definition than this one."""
+    if not definitions:
+        return []
+    ledger = registry.ledger()
+    live = [registry.load(entry).record["identity"]["views"] for model in models if (entry := ledger.live(model.name))]
+    return [name for name, definition in definitions.items() if all(views.get(name, definition) == definition for views in live)]
+
+
+def _rows_of(spec: FeatureViewSpec, contract: Contract, *, code_version: str) -> dg.AssetOut:
     """The output of one view. A whole table is loaded again with every month: its rows may have come to be known since."""
     given = described(
         table(spec.address, stage="online"), owner=spec.owner, level=spec.level or spec.source.level, kinds={"feast", "sqlite"},
@@ -92,4 +130,4 @@ def _rows_of(spec: FeatureViewSpec, contract: Contract) -> dg.AssetOut:
         description=f"Online rows of {view_name(spec)}: of each key the newest features known at the data clock's now.",
     )  # fmt: skip
     del given["check_specs"]
-    return dg.AssetOut(**given, is_required=False, automation_condition=BUILD_NEW_DATA)
+    return dg.AssetOut(**given, code_version=code_version, is_required=False, automation_condition=BUILD_NEW_DATA)

@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.assets import Result, asset, described, history, mon
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
+from mlops_assets.lifecycle.features import declaration
 from mlops_assets.lifecycle.tables import Fitted, TrainingRows
 from mlops_assets.lifecycle.view_versions import defined, demand_built
 from mlops_assets.partitions import end_of, shift
@@ -142,8 +143,17 @@ def split(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str) -> tuple[Training
     return data, held_out_from
 
 
-def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str) -> dict[str, Any]:
-    """What a worker must know to serve these parts: entry point and its code, the types of a request, and rows with their answers."""
+def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str, views: Mapping[str, str]) -> dict[str, Any]:
+    """What a worker must know to serve these parts: entry point and its code, the types of a request, and rows with their answers.
+
+    Also how its features are looked up online: of the definitions (by name in Feast) that it was trained on.
+    """
+    from resources.feature_store.direct import Lookup
+
+    trained = [
+        replace(one, spec_hash=views.get(one.full_name, one.spec_hash))
+        for one in (declaration(view, package=package) for view in spec.views)
+    ]
     request, some = [col.name for col in spec.request], rows.gather_every(max(1, rows.height // PROBES)).head(PROBES)
     probe = scoring.probe(entry(spec.score), parts, some, spec.feature_names, n=PROBES)
     return {
@@ -153,6 +163,7 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
         "code_hash": code_version(spec.score, package=package),
         "request": scoring.signature(rows, request, required=request),
         "features": scoring.signature(rows, spec.feature_names),
+        "lookups": [Lookup.declared(view).record() for view in trained],
         "probe": {**probe, "examples": scoring.rows(some, [*dict.fromkeys([*request, *spec.feature_names])])},
     }
 
@@ -231,7 +242,7 @@ def fitted(
             spec, made=made, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height
         ),
     }
-    content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package))
+    content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package, views=made.views))
     for name, one in made.tables.items():
         run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
     run.artifact("model", releases.path(spec.name, content_hash))

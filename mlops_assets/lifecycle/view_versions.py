@@ -54,9 +54,9 @@ class Rebuild:
     models: tuple[str, ...]
 
 
-def built_with(instance: dg.DagsterInstance, view: FeatureViewSpec) -> dict[str, str]:
-    """The definition behind each month of a view, newest materialization; of a whole table under ``""``."""
-    records = instance.fetch_materializations(table(view.address, stage="feature"), limit=RECORDS).records
+def built_with(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> dict[str, str]:
+    """The definition behind each month of a view or its online rows, newest materialization; of a whole table under ``""``."""
+    records = instance.fetch_materializations(asset_key, limit=RECORDS).records
     found: dict[str, str] = {}
     for record in records:
         said = record.asset_materialization
@@ -72,7 +72,7 @@ def differing(
     found = {
         address(table(view.address, stage="feature")): sorted(
             month
-            for month, version in built_with(instance, view).items()
+            for month, version in built_with(instance, table(view.address, stage="feature")).items()
             if (until is None or month <= until) and not wanted[view_name(view)].startswith(version)
         )
         for view in views

@@ -30,8 +30,8 @@ class Lookup:
     features: Mapping[str, Dtype]
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
+        """As JSON holds it; the order of the features is that of the bytes, so they are no JSON object."""
+        return {**asdict(self), "features": [*self.features.items()]}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Lookup":

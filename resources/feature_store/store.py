@@ -102,11 +102,11 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             raise UnfitExamples(what=f"feature service {service}", why=f"they have columns {', '.join(twice)} of their own")
         return pl.concat([spine, features], how="horizontal")
 
-    def materialize(self, views: Sequence[str], *, until: datetime, since: str | None = None) -> dict[str, int]:
+    def materialize(self, views: Sequence[str], *, until: datetime, since: Mapping[str, str] | None = None) -> dict[str, int]:
         """Put each key's row that holds at ``until`` online; returns how many rows were new or newer, by view.
 
-        Of tables in months only those from ``since`` on are looked at. Without it all are, and a key that its table no longer has is gone.
-        The same again changes nothing, also after a kill; nothing ever goes back in event time.
+        Of a view in months only those from its month in ``since`` on are looked at; of others all, and a key that its table no longer has
+        is gone. The same again changes nothing, also after a kill; nothing ever goes back in event time.
 
         Raises:
             UnknownName: no such view. NoFeatureTable: its table was never written. NaiveInstant: ``until`` has no time zone.
@@ -117,7 +117,7 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         with self._rows() as rows, self._feast() as store:
             known = store.list_feature_views()
             found = {name: registration.named(name, known, kind="feature view") for name in views}
-            return {name: serving_rows.put(store, view, rows, until=until, since=since) for name, view in found.items()}
+            return {name: serving_rows.put(store, view, rows, until=until, since=(since or {}).get(name)) for name, view in found.items()}
 
     def push(self, view: str, fresh: pl.DataFrame) -> int:
         """Put rows online that come from elsewhere than the lake: keys, features, ``event_timestamp``. Returns how many were new or newer.

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from resources.feature_store.direct import Lookup, opened
 from tests.journeys.tiny import LAST, Kiosk
 
 FIRST, NEXT = "2020-01", "2020-03"
@@ -87,6 +88,22 @@ def test_rows_of_the_new_definition_are_not_given_to_a_version_that_was_trained_
     assert f"late {LAST}: version 1 was trained on another definition of {VIEW}" in refused(kiosk, "prediction/late/batch", LAST)
 
 
+def test_online_rows_of_both_definitions_answer_while_a_version_of_the_old_one_is_live(kiosk: Kiosk) -> None:
+    assert materialize(kiosk, VIEW.replace("feature", "online"), "--partition", FIRST).returncode == 0
+    world, at = kiosk.world(), kiosk.world().clock.now()
+    live = world.registry.ledger().live("late")
+    assert live is not None
+    trained = [Lookup.of(one) for one in world.registry.load(live).signature["lookups"]]
+    stalls = world.lake.read(VIEW, columns=["stall"]).unique().sort("stall").collect()
+    old = world.feature_store.online("late", stalls, at=at, lookups=trained)
+    new = world.feature_store.online("late", stalls, at=at)
+    for status in (old["stall_lately__status"], new["stall_lately__status"]):
+        assert {*status} == {"fresh"}
+    held = world.lake.read(VIEW).sort("event_timestamp").group_by("stall").last().sort("stall").collect()
+    assert old["stall_lately__handed_1d"].to_list() == new["stall_lately__handed_1d"].to_list() == held["handed_1d"].to_list()
+    assert old["stall_lately__wait_7d"].to_list() == new["stall_lately__wait_7d"].to_list() == held["wait_7d"].to_list()
+
+
 def test_once_all_is_built_and_trained_again_the_next_month_goes_its_way(kiosk: Kiosk) -> None:
     assert materialize(kiosk, VIEW, "--partition", LAST).returncode == 0
     for model in ("late", "wait"):
@@ -100,3 +117,10 @@ def test_once_all_is_built_and_trained_again_the_next_month_goes_its_way(kiosk: 
     assert live is not None
     assert set(predicted["content_hash"]) == {live.content_hash}
     assert live.version == 3
+
+
+def test_rows_of_the_old_definition_are_forgotten_once_nobody_live_was_trained_on_it(kiosk: Kiosk) -> None:
+    assert materialize(kiosk, VIEW.replace("feature", "online"), "--partition", NEXT).returncode == 0
+    rows = opened("", home=kiosk.home / "features")
+    assert len(rows.layouts("kiosk", "stall_lately")) == 1
+    rows.close()

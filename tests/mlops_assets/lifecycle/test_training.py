@@ -1,5 +1,6 @@
 """What a training set and a model are made of: windows in time, the split, and what decides a model's name."""
 
+import json
 from dataclasses import replace
 from datetime import UTC as ZONE
 from datetime import date, datetime, timedelta
@@ -8,8 +9,10 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
+from mlops_assets.lifecycle.features import declaration
 from mlops_assets.lifecycle.training import Heard, Made, NotEnoughMonths, NothingToFit, identity, signature, split, training_rows
 from mlops_assets.specs import Expanding
+from resources.feature_store.direct import Lookup
 from resources.feature_store.store import FeatureStore
 from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, PACKAGE, order, orders
 
@@ -93,10 +96,13 @@ def test_the_number_of_a_table_s_version_and_who_owns_the_model_do_not_name_it()
 
 def test_a_signature_tells_a_worker_the_code_the_fields_and_rows_with_their_answers() -> None:
     frame = pl.DataFrame({"order_id": ["a", "b"], "items": [1, 2], "stall_lately__wait_2h": [None, 1.0], "stall_lately__handed_2h": [0, 1]})
-    said = signature(LATE, {"mean": 0.5}, frame, package=PACKAGE)
+    said = signature(LATE, {"mean": 0.5}, frame, package=PACKAGE, views={"stall_lately": "trained on"})
     assert said["entry"] == "tests.mlops_assets.lifecycle.orders:predict"
     assert list(said["request"]) == ["order_id"]
     assert list(said["features"]) == list(LATE.feature_names)
+    view = replace(declaration(LATE.views[0], package=PACKAGE), spec_hash="trained on")
+    assert [Lookup.of(one) for one in json.loads(json.dumps(said["lookups"], sort_keys=True))] == [Lookup.declared(view)]
+    assert [*Lookup.of(said["lookups"][0]).features] == [*view.features]
     assert said["probe"]["predictions"] == [0.51, 0.52]
     assert [one["order_id"] for one in said["probe"]["examples"]] == ["a", "b"]
 

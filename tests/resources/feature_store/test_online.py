@@ -206,9 +206,9 @@ def test_a_key_that_was_quiet_for_months_keeps_its_row(tmp_path: Path) -> None:
 
 def test_a_month_is_loaded_with_those_after_it_and_in_any_order(tmp_path: Path) -> None:
     store = filled(tmp_path)
-    assert store.materialize(["shop_sales"], until=NOON, since="2013-02") == {"shop_sales": 1}
+    assert store.materialize(["shop_sales"], until=NOON, since={"shop_sales": "2013-02"}) == {"shop_sales": 1}
     assert asked(store, [("south", 1)], at=NOON)["shop_sales__status"].to_list() == ["absent"]
-    assert store.materialize(["shop_sales"], until=NOON, since="2013-01") == {"shop_sales": 2}
+    assert store.materialize(["shop_sales"], until=NOON, since={"shop_sales": "2013-01"}) == {"shop_sales": 2}
     assert count(store, at=NOON) == (3, "fresh"), "of two months that say something of one instant the later holds"
     assert asked(store, [("south", 1)], at=NOON)["shop_sales__count_3h"].to_list() == [7]
 
