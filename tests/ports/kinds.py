@@ -67,6 +67,9 @@ KINDS: Final[Mapping[str, Scene]] = {
         examples=examples({"at": hours(0, tick=200)}, {"at": hours(0, tick=400)}),
         unit="ns",
     ),
+    "nanoseconds against microseconds": Scene(
+        tables=(table({"ts": hours(0, tick=300), "x": 1}, unit="ns"),), examples=examples({"at": hours(0)}, {"at": hours(0, tick=1000)})
+    ),
     "a large integer beside a missing one": Scene(
         tables=(table({"ts": hours(0), "x": BIG}),), examples=examples({"at": hours(3)}, {"at": hours(3), "k": "b"})
     ),
