@@ -1,6 +1,6 @@
 """The feature store as the platform uses it: a resource over Feast. Everything that Feast does badly is replaced behind its interfaces."""
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from resources.feature_store.direct import Lookup
     from resources.feature_store.packed import PackedRows
+    from resources.feature_store.scan import Read
 
 
 class FeatureStore(dg.ConfigurableResource[Any]):
@@ -75,11 +76,17 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             return plan(registration.registered(store), self._declared(views, services))
 
     def historical(
-        self, service: str, spine: pl.DataFrame, *, at: str = "predict_at", versions: Mapping[str, int] | None = None
+        self,
+        service: str,
+        spine: pl.DataFrame,
+        *,
+        at: str = "predict_at",
+        versions: Mapping[str, int] | None = None,
+        tell: "Callable[[Sequence[Read]], object] | None" = None,
     ) -> pl.DataFrame:
         """The spine with the features that held at ``at``: same rows, same order, same columns, then ``view__feature`` of each view.
 
-        ``versions`` pins lake tables by address, so that a training set can be made again.
+        ``versions`` pins lake tables by address, so that a training set can be made again. ``tell`` hears what was read of each table.
 
         Raises:
             UnknownName: no such service. NoFeatureTable: a view's table was never written. RowsChanged: other rows came back than went in.
@@ -95,6 +102,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
                 filter_by_created_timestamp=True,
             )
             back: pl.DataFrame = job.to_polars()
+            if tell is not None:
+                tell(job.metadata.reads())
         if back.height != spine.height or not back[ROW].equals(asked[ROW]):
             raise RowsChanged(service=service, rows=spine.height, back=back.height)
         features = back.drop(asked.columns)

@@ -8,10 +8,13 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
+from resources.feature_store.scan import Read
 from tests.ports.kinds import table
 from tests.ports.scenes import Scene, hours
 from tests.ports.stores import job, view
+from tests.resources.feature_store import scenes
 from tests.resources.feature_store.drivers import DAY, HOUR, NOON, STATS, THREE, TRIPS, repository
+from tests.resources.feature_store.scenes import filled
 
 MONTHS = ["2013-01", "2013-06", "2013-12"]
 
@@ -56,6 +59,14 @@ def test_fewer_features_take_fewer_bytes(tmp_path: Path) -> None:
         done.to_polars()
         taken.append(sum(one.bytes for one in done.metadata.reads()))
     assert taken[1] < taken[0]
+
+
+def test_the_platforms_retrieval_hands_on_what_it_read(tmp_path: Path) -> None:
+    told: list[Read] = []
+    filled(tmp_path).historical("demand", scenes.examples([("north", 1, scenes.NOON)]), tell=told.extend)
+    assert [(one.source, one.files > 0, one.bytes > 0) for one in told] == [
+        ("feature/shop/sales", True, True), ("feature/shop/sales", False, False), ("feature/offer/price", True, True)
+    ]  # fmt: skip
 
 
 def test_a_parquet_file_is_read_by_row_groups(tmp_path: Path) -> None:
