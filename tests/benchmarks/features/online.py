@@ -95,7 +95,7 @@ def loading(name: str, store: FeatureStore, peer: dict[str, Any]) -> Iterator[Fi
     wide, feast = WIDE.full_name, feast_of(store, peer)
     theirs = timed(lambda: feast.materialize(NOON - timedelta(days=1), NOON, feature_views=[wide]))
     ours = timed(lambda: store.materialize([wide], until=NOON))
-    asked = [{"thing": f"key{number}"} for number in Random(1).sample(range(KEYS), ALIKE)]  # noqa: S311  a lot
+    asked = [{"thing": f"key{number}"} for number in Random(1).sample(range(KEYS), ALIKE)]  # noqa: S311  a lot, not a secret
     refs = [f"{wide}:{feature}" for feature in WIDE.features]
     assert feast_of(store).get_online_features(refs, asked).to_dict() == feast.get_online_features(refs, asked).to_dict()
     yield Figure(name=f"materialize.{name}", value=KEYS / ours, unit="rows/s")
@@ -113,7 +113,7 @@ def reading(name: str, store: FeatureStore, peer: dict[str, Any], bare: Callable
     reader, at, feast = Reader(packed, project="bench", lookups=LOOKUPS), microseconds(NOON), feast_of(store)
     service = feast.get_feature_service("model")
     for entities, times in READS.items():
-        lots = [[f"key{Random(call).randrange(KEYS // 10)}" for _ in range(entities)] for call in range(times)]  # noqa: S311  lots
+        lots = [[f"key{Random(call).randrange(KEYS // 10)}" for _ in range(entities)] for call in range(times)]  # noqa: S311  lots, not secrets
         keys, asked = [[lot] * len(VIEWS) for lot in lots], [[{"thing": key} for key in lot] for lot in lots]
         direct = percentiles([partial(reader.read, some, at=at) for some in keys])
         raw = percentiles([partial(bare, some) for some in keys])
