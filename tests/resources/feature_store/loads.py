@@ -44,13 +44,20 @@ class Shops:
 
     def begun(self) -> int:
         """The number that is being written, or was last."""
-        path = self.folder / "began"
-        return int(path.read_text() or 0) if path.exists() else 0
+        return self._said("began")
 
     def ended(self) -> int:
         """The last number that was written to its end, as the writer says."""
-        path = self.folder / "ended"
-        return int(path.read_text() or 0) if path.exists() else 0
+        return self._said("ended")
+
+    def say(self, what: Literal["began", "ended"], number: int) -> None:
+        """Note a number in one step: a kill leaves the old one or the new one, never an empty file."""
+        (fresh := self.folder / "fresh").write_text(str(number))
+        fresh.replace(self.folder / what)
+
+    def _said(self, what: str) -> int:
+        path = self.folder / what
+        return int(path.read_text()) if path.exists() else 0
 
 
 def instant(number: int) -> datetime:
@@ -77,9 +84,9 @@ def write_from(shops: Shops, how: How, first: int) -> None:
     store = shops.store()
     with mock.patch.object(serving_rows, "CHUNK", CHUNK):
         for number in count(first):
-            (shops.folder / "began").write_text(str(number))
+            shops.say("began", number)
             write(store, how, number)
-            (shops.folder / "ended").write_text(str(number))
+            shops.say("ended", number)
 
 
 def seen(store: FeatureStore, *, at: datetime) -> pl.DataFrame:
@@ -119,7 +126,7 @@ def kills(shops: Shops, how: How, *, times: int, seed: int) -> int:
 def _whole(found: pl.DataFrame, *, begun: int, ended: int) -> None:
     numbers: Sequence[int] = [begun - round(age / 60) for age in found["shop_sales__age"]]
     assert min(numbers) >= ended, "a row that was written is lost"
-    assert max(numbers) <= begun
+    assert max(numbers) <= begun, "a row is newer than what was ever begun"
     told = zip(numbers, found["shop_sales__count_3h"], found["shop_sales__status"], strict=True)
     for number, value, status in told:
         assert (value, status) == ((begun, "fresh") if number == begun else (None, "stale"))
