@@ -12,6 +12,7 @@ from mlops_assets.keys import address, key, table
 from mlops_assets.lifecycle.assets import Result, asset, described, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.features import view_name
+from mlops_assets.lifecycle.statistics import WITH_VALUES, markdown_table
 from mlops_assets.lifecycle.tables import Compared
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
 from mlops_assets.table import Level
@@ -31,12 +32,12 @@ CHECKS: Final = {
     SERVED: f"At most {LIMIT:.1%} of a feature's values were served otherwise than the offline path gives them for the same instant.",
     ONLINE: f"At most {LIMIT:.1%} of a feature's fresh online rows differ from what the offline path gives at the data clock's now.",
 }
-WITH_VALUES: Final[frozenset[Level]] = frozenset({"public", "internal"})
 NAMED: Final = 3
 """Features that a sentence names."""
 WORST: Final = 12
 EXAMPLES: Final = 3
 """Features that a table shows, and examples of each."""
+NONE: Final = "No feature differs."
 KINDS: Final = {"feature": pl.String(), "kind": pl.String()}
 
 
@@ -205,20 +206,15 @@ def metadata(found: Consistency, *, predictions: int) -> dict[str, Any]:
 
 def worst(found: Sequence[Skew]) -> str:
     """The features that differ most, as a Markdown table."""
-    rows = [(one.feature, f"{one.compared:,}", f"{one.mismatched:,}", f"{one.rate:.2%}", one.kind) for one in found[:WORST]]
-    return _table(("feature", "compared", "mismatched", "rate", "likely"), rows)
+    rows = [(one.feature, one.compared, one.mismatched, f"{one.rate:.2%}", one.kind) for one in found[:WORST]]
+    return markdown_table(("feature", "compared", "mismatched", "rate", "likely"), rows) if rows else NONE
 
 
 def examples(found: Sequence[Skew], *, level: Level) -> str:
     """Some predictions that show it, as a Markdown table: ids, and the values up to level internal."""
     cases = [(one.feature, *case) for one in found[:WORST] for case in one.cases.head(EXAMPLES).iter_rows()]
+    if not cases:
+        return NONE
     if level in WITH_VALUES:
-        return _table(("feature", ID, "served", "offline"), [(*case[:2], *map(repr, case[2:])) for case in cases])
-    return _table(("feature", ID), [case[:2] for case in cases]) + f"\n\nValues are not shown: the model's level is {level}."
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "No feature differs."
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return markdown_table(("feature", ID, "served", "offline"), [(*case[:2], *map(repr, case[2:])) for case in cases])
+    return markdown_table(("feature", ID), [case[:2] for case in cases]) + f"\n\nValues are not shown: the model's level is {level}."
