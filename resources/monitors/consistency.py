@@ -193,7 +193,7 @@ def _expired(case: _Case) -> str:
     without, ttl = case.past.held(case.served, ttl=None), case.past.ttl
     age = case.served[AT] - without[_SINCE]
     unserved, unknown = (_all_null(side, case.names) for side in (case.served, case.offline))
-    if ttl and _share((unknown & ~unserved & case.fits(without) & (age > ttl)).filter(case.wrong)) >= NEARLY_ALL:
+    if ttl and _share((unknown & ~unserved & case.fits(without)).filter(case.wrong)) >= NEARLY_ALL:
         return f"rows up to {_span(age.filter(case.wrong).max())} old were served, the view's ttl is {_span(ttl)}"
     lost, had = age.filter(case.wrong & unserved & ~unknown), age.filter(~case.wrong & ~unserved)
     if len(lost) < NEARLY_ALL * case.wrong.arg_true().len() or had.is_empty():
