@@ -101,8 +101,9 @@ def test_a_signature_tells_a_worker_the_code_the_fields_and_rows_with_their_answ
     assert list(said["request"]) == ["order_id"]
     assert list(said["features"]) == list(LATE.feature_names)
     view = replace(declaration(LATE.views[0], package=PACKAGE), spec_hash="trained on")
-    assert [Lookup.of(one) for one in json.loads(json.dumps(said["lookups"], sort_keys=True))] == [Lookup.declared(view)]
-    assert [*Lookup.of(said["lookups"][0]).features] == [*view.features]
+    (lookup,) = (Lookup.of(one) for one in json.loads(json.dumps(said["lookups"], sort_keys=True)))
+    assert lookup == Lookup.declared(view)
+    assert [*lookup.features] == [*view.features] != sorted(view.features), "the order of the features is that of the packed bytes"
     assert said["probe"]["predictions"] == [0.51, 0.52]
     assert [one["order_id"] for one in said["probe"]["examples"]] == ["a", "b"]
 
