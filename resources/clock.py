@@ -10,6 +10,7 @@ import dagster as dg
 from filelock import FileLock
 
 from resources.errors import NaiveInstant, PlatformError, in_utc
+from resources.whole import write_whole
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCK_TIMEOUT: Final = 30.0
@@ -72,9 +73,7 @@ class DataClock(Clock):
             now = self.now()
             if to <= now:
                 return now
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps({"now": to.isoformat()}))
-            partial.replace(path)
+            write_whole(path, json.dumps({"now": to.isoformat()}))
         return to
 
 

@@ -6,7 +6,6 @@ bears its own name is taken for complete.
 
 import csv
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from resources.errors import PlatformError
+from resources.whole import write_whole
 
 WHOLE: Final = "all"
 MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
@@ -110,10 +110,7 @@ class Inbox(dg.ConfigurableResource[Any]):
         data = raw.write_csv(null_value="NA").encode()
         if path.exists() and path.read_bytes() == data:
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
         return path
 
     def _files(self) -> list[Path]:

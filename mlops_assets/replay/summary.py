@@ -10,9 +10,10 @@ from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, address, key
 from mlops_assets.lifecycle.evaluation import MAIN
 from mlops_assets.partitions import calendar_of, end_of, shift
 from mlops_assets.specs import Catalogue, ModelSpec
-from resources.monitors.report import IndexRow, index_page, write_text_atomic
+from resources.monitors.report import IndexRow, index_page
 from resources.profiles import Resources
 from resources.registry.lineage import lineage
+from resources.whole import write_whole
 
 Row = tuple[str, ...]
 
@@ -93,7 +94,7 @@ def _index(catalogue: Catalogue, resources: Resources, judged: Mapping[str, Mapp
         for month, models in judged.items()
         for name, said in models.items()
     ]
-    write_text_atomic(resources.reports.index, index_page(rows, title=f"Reports of {catalogue.project}"))
+    write_whole(resources.reports.index, index_page(rows, title=f"Reports of {catalogue.project}"))
 
 
 def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[str]:

@@ -1,6 +1,5 @@
 """``feature_store.yaml`` and what may stand in it: the one configuration that the platform, ``feast`` and ``feast ui`` share."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -8,6 +7,7 @@ from typing import Any, Final, cast
 import yaml
 
 from resources.feature_store.refusals import RefusedOfflineStore, RefusedOnlineStore, RefusedRegistry, UnreadableConfiguration
+from resources.whole import write_whole
 
 OFFLINE: Final = "resources.feature_store.offline.PolarsOfflineStore"
 ONLINE: Final = "resources.feature_store.online.PackedSqliteOnlineStore"
@@ -125,9 +125,7 @@ def write(home: Path, said: Mapping[str, Any]) -> None:
     """Put the settings into ``feature_store.yaml``, in one step, after what keeps ``feast apply`` from emptying the registry."""
     refusal = f'"""Read by `feast apply` and `feast plan`."""\n\nraise SystemExit({REFUSAL.format(project=said["project"])!r})\n'
     for name, text in {GUARD: refusal, YAML: _text(said)}.items():
-        partial = home / f".{name}.{os.getpid()}.partial"
-        partial.write_text(text)
-        partial.replace(home / name)
+        write_whole(home / name, text)
 
 
 def _read(path: Path) -> dict[str, Any]:

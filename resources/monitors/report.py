@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import html
-import os
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import polars as pl
 
 from resources.errors import PlatformError
 from resources.settings import be_quiet
+from resources.whole import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def write_report(
     )
     page = _render([_plain(side, kinds=kinds) for side in sides], kinds=kinds)
     said = _NOTE.format(title=html.escape(title), note=html.escape(note))
-    write_text_atomic(path, page.replace("<body>", f"<body>{said}", 1))
+    write_whole(path, page.replace("<body>", f"<body>{said}", 1))
 
 
 def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
@@ -90,17 +90,6 @@ def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
     ordered = sorted(rows, key=lambda row: (row.month, row.model), reverse=True)
     body = "\n".join(_index_row(row) for row in ordered) or "<tr><td colspan=5>No report yet.</td></tr>"
     return _PAGE.format(title=html.escape(title), body=body)
-
-
-def write_text_atomic(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from resources.monitors.report import IndexRow, NothingToReport, index_page, write_report, write_text_atomic
+from resources.monitors.report import IndexRow, NothingToReport, index_page, write_report
 
 COLUMNS = ("empty", "delay", "carrier", "weekend", "seats", "odd")
 
@@ -117,18 +117,3 @@ def test_the_index_lists_the_newest_month_first_and_escapes_what_it_is_given() -
 
 def test_an_empty_index_says_so() -> None:
     assert "No report yet." in index_page([])
-
-
-def test_a_failed_write_leaves_the_old_text_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "index.html"
-    write_text_atomic(path, "old")
-
-    def full(partial: Path, text: str, **_: object) -> None:
-        partial.write_bytes(text[:1].encode())
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_text_atomic(path, "new")
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["index.html"]
