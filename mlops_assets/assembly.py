@@ -9,6 +9,7 @@ from mlops_assets.automation import INTERVAL
 from mlops_assets.keys import address
 from mlops_assets.lifecycle import (
     arrival,
+    consistency,
     deployment,
     evaluation,
     feature_store,
@@ -78,3 +79,4 @@ def _model(spec: ModelSpec, catalogue: Catalogue) -> Iterator[dg.AssetsDefinitio
     yield release.live(spec)
     yield prediction.batch(spec, package=package, calendar=calendar, partitions_def=months)
     yield monitoring.daily(spec, partitions_def=months)
+    yield consistency.consistency(spec, partitions_def=months)

@@ -20,8 +20,8 @@ def ingest_keys(name: str) -> list[dg.AssetKey]:
 
 
 def score_keys(spec: ModelSpec) -> list[dg.AssetKey]:
-    """A model's predictions of a month and what the monitor makes of them."""
-    return [key("prediction", spec.name, "batch"), key("monitor", spec.name, "daily")]
+    """A model's predictions of a month, what the monitor makes of them, and whether they were made on what it is trained on."""
+    return [key("prediction", spec.name, "batch"), key("monitor", spec.name, "daily"), key("monitor", spec.name, "consistency")]
 
 
 def train_keys(spec: ModelSpec) -> list[dg.AssetKey]:

@@ -105,3 +105,14 @@ class Monitored(Table, available=ALWAYS, key=("day", "column")):
     rows: int = _held(ge=0)
     nulls: int = _held(ge=0)
     verdict: str = _held(isin=("ok", "drift", "not enough history", "fell", "not enough labels"))
+
+
+class Compared(Table, available=ALWAYS, key=("day", "feature")):
+    """One feature on one day: values as served that are not those of the offline path."""
+
+    day: date = column(doc="Local day of the predictions.")
+    feature: str = column(doc="view__feature")
+    compared: int = column(ge=1)
+    mismatched: int = column(ge=0)
+    rate: float = column(ge=0, le=1, doc="Mismatched of compared.")
+    kind: str | None = column(doc="Likely kind of skew, of the month; null where nothing differs.")

@@ -6,6 +6,7 @@ refreshed. None of these: other code. A view goes wrong as a whole, so its featu
 chance, then each alone. An explanation must fit the values far better than it fits those of other examples.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,8 +35,10 @@ CASES: Final = 200
 """Differing examples, and as many others, that are looked at for the kind."""
 NEARLY_ALL: Final = 0.95
 """The share of examples that an explanation must fit."""
-FAR_BETTER: Final = 0.8
+FAR_BETTER: Final = 0.5
 """How much it must explain of what the values of other examples leave open."""
+NOISE: Final = 3.0
+"""And by how many standard errors of a share it must do so."""
 SHIFTS: Final = sorted((timedelta(hours=hours) for hours in range(-14, 15) if hours), key=abs)
 
 ROWS: Final[Mapping[str, pl.DataType]] = {
@@ -71,14 +74,14 @@ class Past:
         return self.rows.with_columns(pl.col(self.columns.stamp).alias(_SINCE)).select(pl.all().gather(found))
 
     def states(self, names: Sequence[str]) -> pl.DataFrame:
-        """The rows, and after each that expired before the next came one of nulls: all that was ever said of ``names``."""
-        if self.ttl is None:
-            return self.rows
-        ends = pl.col(self.columns.stamp) + self.ttl + TICK
+        """The rows, and one of nulls before the first of a key and after each that expired before the next: all ever said of ``names``."""
+        stamp, keys = self.columns.stamp, list(self.columns.keys)
         ordered = self.rows.sort(self.columns.order, maintain_order=True)
-        following = pl.col(self.columns.stamp).shift(-1).over(self.columns.keys)
-        expired = ordered.filter(following.is_null() | (following > ends)).with_columns(ends, *(pl.lit(None).alias(name) for name in names))
-        return pl.concat([ordered, expired.cast(ordered.schema)])
+        nulls = [pl.lit(None).alias(name) for name in names]
+        before = ordered.unique(keys, keep="first", maintain_order=True).with_columns(pl.col(stamp) - TICK, *nulls)
+        ends, following = pl.col(stamp) + (self.ttl or timedelta(0)) + TICK, pl.col(stamp).shift(-1).over(keys)
+        expired = ordered.filter(following.is_null() | (following > ends)).with_columns(ends, *nulls)
+        return pl.concat([one.cast(ordered.schema) for one in (before, ordered, *([expired] if self.ttl else []))])
 
 
 PastOf = Callable[[pl.DataFrame], Past]
@@ -130,7 +133,8 @@ class _Case:
     def explains(self, guess: pl.DataFrame) -> bool:
         """Whether ``guess`` fits the differing examples, and does not fit them with each other's values."""
         own, said = self.served.filter(self.wrong), guess.filter(self.wrong)
-        return _beyond_chance(*(1 - _share(_any(differing(one, said, self.names))) for one in (own, _exchanged(own, self.names))))
+        fit, by_chance = (1 - _share(_any(differing(one, said, self.names))) for one in (own, _exchanged(own, self.names)))
+        return _beyond_chance(fit, by_chance, among=own.height)
 
 
 def differing(served: pl.DataFrame, offline: pl.DataFrame, features: Iterable[str]) -> pl.DataFrame:
@@ -189,7 +193,7 @@ def _expired(case: _Case) -> str:
     without, ttl = case.past.held(case.served, ttl=None), case.past.ttl
     age = case.served[AT] - without[_SINCE]
     unserved, unknown = (_all_null(side, case.names) for side in (case.served, case.offline))
-    if ttl and _share((unknown & ~unserved & case.fits(without) & (age > ttl)).filter(case.wrong)) >= NEARLY_ALL:
+    if ttl and _share((unknown & ~unserved & case.fits(without)).filter(case.wrong)) >= NEARLY_ALL:
         return f"rows up to {_span(age.filter(case.wrong).max())} old were served, the view's ttl is {_span(ttl)}"
     lost, had = age.filter(case.wrong & unserved & ~unknown), age.filter(~case.wrong & ~unserved)
     if len(lost) < NEARLY_ALL * case.wrong.arg_true().len() or had.is_empty():
@@ -201,7 +205,9 @@ def _expired(case: _Case) -> str:
 
 
 def _shifted(case: _Case) -> str:
-    """All examples were served what offline says so many hours earlier or later."""
+    """All examples were served what offline says so many hours earlier or later. One instant alone cannot tell a zone from a delay."""
+    if case.served[AT].n_unique() == 1:
+        return ""
     moved = pl.concat([case.served.with_columns(pl.col(AT) + shift) for shift in SHIFTS])
     said, size = case.past.held(moved, ttl=case.past.ttl), case.served.height
     guesses = {shift: said.slice(place * size, size) for place, shift in enumerate(SHIFTS)}
@@ -227,7 +233,8 @@ def _outdated(case: _Case) -> str:
     if not isinstance(usual, timedelta) or not isinstance(reach, timedelta):
         return ""
     fit, by_chance = (_share((one <= reach).fill_null(value=False)) for one in (age, ages(_exchanged(own, case.names))))
-    return f"they are those of earlier rows, from {_span(usual)} before in the median" if _beyond_chance(fit, by_chance) else ""
+    stale = _beyond_chance(fit, by_chance, among=own.height)
+    return f"they are those of earlier rows, from {_span(usual)} before in the median" if stale else ""
 
 
 def _equal(served: pl.Series, offline: pl.Series) -> pl.Series:
@@ -240,8 +247,9 @@ def _equal(served: pl.Series, offline: pl.Series) -> pl.Series:
     return same | (near & served.is_finite() & offline.is_finite()).fill_null(value=False)
 
 
-def _beyond_chance(fit: float, by_chance: float) -> bool:
-    return fit >= NEARLY_ALL and fit - by_chance > FAR_BETTER * (1 - by_chance)
+def _beyond_chance(fit: float, by_chance: float, *, among: int) -> bool:
+    gain = fit - by_chance
+    return fit >= NEARLY_ALL and gain > FAR_BETTER * (1 - by_chance) and gain > NOISE * math.sqrt(0.25 / among)
 
 
 def _exchanged(examples: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

@@ -109,8 +109,8 @@ def test_a_new_month_starts_exactly_its_runs_each_once_and_then_it_is_quiet(kios
     expected = {
         ("SUCCESS", "quarantine/kiosk/orders", NEXT): 1,
         ("SUCCESS", "feature/stall/lately", NEXT): 1,
-        ("SUCCESS", "monitor/late/daily", NEXT): 1,
-        ("SUCCESS", "monitor/wait/daily", NEXT): 1,
+        ("SUCCESS", "monitor/late/consistency", NEXT): 1,
+        ("SUCCESS", "monitor/wait/consistency", NEXT): 1,
         ("SUCCESS", "evaluation/late/holdout", NEXT): 1,
         ("SUCCESS", "evaluation/wait/holdout", NEXT): 1,
     }

@@ -127,6 +127,25 @@ def test_values_of_another_time_zone_are_named_with_the_hours(hours: int) -> Non
     assert f"those of {abs(hours)} h {'later' if hours > 0 else 'earlier'}" in skew[NAMES[0]].sentence
 
 
+def test_one_instant_alone_is_no_time_zone() -> None:
+    at = START + timedelta(days=9, minutes=7)
+    now = pl.lit(at).alias("predict_at")
+    served, offline = log(lambda key, _: held(key, at - 5 * HOUR)).with_columns(now), log(lambda key, _: held(key, at)).with_columns(now)
+    kind = {one.kind for one in skews(served, offline, differing(served, offline, NAMES), past=past)}
+    assert kind == {"stale value"}
+
+
+def test_nothing_served_is_no_time_zone_in_which_everything_has_expired() -> None:
+    def short(examples: pl.DataFrame) -> Past:
+        known = past(examples)
+        return Past(rows=known.rows.filter(pl.col("since") <= START + 6 * HOUR), columns=known.columns, ttl=TTL)
+
+    offline = pl.concat([OFFLINE.filter(pl.col("predict_at") <= START + 6 * HOUR)] * 9)
+    served = offline.with_columns(pl.lit(None).cast(offline.schema[name]).alias(name) for name in NAMES)
+    kind = {one.kind for one in skews(served, offline, differing(served, offline, NAMES), past=short)}
+    assert kind == {"other code"}
+
+
 def test_values_loaded_once_a_day_are_stale() -> None:
     assert kinds(lambda key, at: held(key, at.replace(hour=0, minute=0, second=0))) == dict.fromkeys(NAMES, "stale value")
 
@@ -177,6 +196,7 @@ OTHER_CODE: Final[dict[str, tuple[View, list[str]]]] = {
     "nought for null": (lambda key, at: (held(key, at)[0] or 0.0, *held(key, at)[1:]), [NAMES[0]]),
     "another key": (lambda key, at: held(KEYS[KEYS.index(key) - 1], at), NAMES),
     "nothing": (lambda _, __: NOTHING, NAMES),
+    "nothing for every other": (lambda key, at: NOTHING if DICE.random() < 0.5 else held(key, at), NAMES),
 }
 
 
