@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -11,16 +12,19 @@ from mlops_assets.automation import APPLY_CHANGED_SPECS, BUILD_NEW_DATA
 from mlops_assets.keys import key, table
 from mlops_assets.lifecycle.assets import Result, asset, described, result
 from mlops_assets.lifecycle.checks import Contract, check_spec, checked, contract_of
-from mlops_assets.lifecycle.features import declaration, months_back, service, view_name
-from mlops_assets.lifecycle.tables import Applied, OnlineRows
+from mlops_assets.lifecycle.features import declaration, feature_contract, months_back, service, view_name
+from mlops_assets.lifecycle.freshness import fresh_specs, freshness
+from mlops_assets.lifecycle.tables import Applied
 from mlops_assets.lifecycle.view_versions import built_with, defined, rebuilds, told
 from mlops_assets.partitions import shift
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
-from mlops_assets.table import DTYPES
 from resources.clock import Clock
 from resources.feature_store.store import FeatureStore
 from resources.lake import Lake
 from resources.registry.resource import Registry
+
+if TYPE_CHECKING:
+    from resources.feature_store.serving_rows import Loaded
 
 
 def registry(
@@ -64,21 +68,19 @@ def online(
     partitions_def: dg.PartitionsDefinition[str],
 ) -> dg.AssetsDefinition:
     """The online rows of each view, an asset a view and a partition a month; one step loads all views that a run asks for."""
-    contract, specs, now = contract_of(OnlineRows), {view_name(spec): spec for spec in views}, defined(views, package=package)
+    specs, now = {view_name(spec): spec for spec in views}, defined(views, package=package)
     keys = {name: table(spec.address, stage="online") for name, spec in specs.items()}
-    outs = {name: _rows_of(spec, contract, code_version=now[name][:16]) for name, spec in specs.items()}
     arrivals = {table(spec.source.table) for spec in views if spec.source.partitions}
-    upstream = {
-        name: {table(spec.address, stage="feature"), key("feature", project, "registry"), *(() if spec.source.partitions else arrivals)}
-        for name, spec in specs.items()
-    }
+    contracts = {name: feature_contract(spec) for name, spec in specs.items()}
+    checks = [one for name, spec in specs.items() for one in (check_spec(keys[name]), *fresh_specs(keys[name], spec))]
 
     @dg.multi_asset(
         name=f"online__{project}",
-        outs=outs,
-        check_specs=[check_spec(one) for one in keys.values()],
-        deps=sorted({one for keys in upstream.values() for one in keys}),
-        internal_asset_deps=upstream,
+        specs=[
+            _rows_of(spec, contracts[name], registry=key("feature", project, "registry"), arrivals=arrivals, code_version=now[name][:16])
+            for name, spec in specs.items()
+        ],
+        check_specs=checks,
         partitions_def=partitions_def,
         can_subset=True,
     )
@@ -93,12 +95,31 @@ def online(
         changed = {name: now[name] for name in wanted if any(not now[name].startswith(one) for one in before[name].values())}
         for name in unused(registry, models, changed):
             feature_store.forget(name, keep={declaration(specs[name], package=package).layout})
-        for name, rows in loaded.items():
-            frame = pl.DataFrame({"rows": [rows], "until": [until]}, schema={"rows": pl.Int64, "until": DTYPES[datetime]})
-            yield dg.Output(frame, name, metadata={"rows_written": rows})
-            yield checked(keys[name], frame, contract)
+        for name, done in loaded.items():
+            yield dg.MaterializeResult(
+                asset_key=keys[name],
+                metadata=told_of(specs[name], done, until=until),
+                check_results=[
+                    checked(keys[name], done.sample.drop("status"), contracts[name]),
+                    *freshness(keys[name], specs[name], done.newest, now=until),
+                ],
+            )
 
     return load
+
+
+def told_of(spec: FeatureViewSpec, done: "Loaded", *, until: datetime) -> dict[str, Any]:
+    """What the page of a view's online rows shows: how many a load wrote, and what a client is told of some of them."""
+    status = dict(done.sample["status"].value_counts().iter_rows())
+    return {
+        "rows_written": done.rows,
+        "until": dg.MetadataValue.timestamp(until),
+        "rows_read_back": done.sample.height,
+        **{f"read_back_{one}": status.get(one, 0) for one in ("fresh", "stale")},
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {name: [dg.TableColumnDep(table(spec.address, stage="feature"), name)] for name in feature_contract(spec).columns}
+        ),
+    }
 
 
 def unread_from(instance: dg.DagsterInstance, spec: FeatureViewSpec, loaded: Mapping[str, str], *, month: str, now: str) -> str | None:
@@ -122,12 +143,15 @@ def unused(registry: Registry, models: Sequence[ModelSpec], definitions: Mapping
     return [name for name, definition in definitions.items() if all(views.get(name, definition) == definition for views in live)]
 
 
-def _rows_of(spec: FeatureViewSpec, contract: Contract, *, code_version: str) -> dg.AssetOut:
-    """The output of one view. A whole table is loaded again with every month: its rows may have come to be known since."""
+def _rows_of(
+    spec: FeatureViewSpec, contract: Contract, *, registry: dg.AssetKey, arrivals: set[dg.AssetKey], code_version: str
+) -> dg.AssetSpec:
+    """The rows of one view. A whole table is loaded again with every month: its rows may have come to be known since."""
     given = described(
-        table(spec.address, stage="online"), owner=spec.owner, level=spec.level or spec.source.level, kinds={"feast", "sqlite"},
+        table(spec.address, stage="online"), owner=spec.owner, level=spec.level or spec.source.level, kinds={"feast"},
         cadence="monthly", contract=contract,
         description=f"Online rows of {view_name(spec)}: of each key the newest features known at the data clock's now.",
     )  # fmt: skip
-    del given["check_specs"]
-    return dg.AssetOut(**given, code_version=code_version, is_required=False, automation_condition=BUILD_NEW_DATA)
+    del given["check_specs"], given["io_manager_key"]
+    deps = {table(spec.address, stage="feature"), registry, *(() if spec.source.partitions else arrivals)}
+    return dg.AssetSpec(**given, deps=sorted(deps), code_version=code_version, skippable=True, automation_condition=BUILD_NEW_DATA)

@@ -13,6 +13,7 @@ from mlops_assets.automation import BUILD_NEW_DATA
 from mlops_assets.keys import address, table
 from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result
 from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract
+from mlops_assets.lifecycle.statistics import described_rows
 from mlops_assets.partitions import end_of, start_of
 from mlops_assets.specs import FeatureViewSpec, ModelSpec
 from mlops_assets.table import ALWAYS, DTYPES, Column
@@ -138,7 +139,8 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
             (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar)) if calendar else (EPOCH, FOREVER)
         )
         frame = feature_rows(spec, source.collect(), since=since, until=until)
-        yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec)})
+        shown = described_rows(frame, list(spec.features), level=spec.level or spec.source.level)
+        yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec), **shown})
 
     return view
 

@@ -5,12 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
-import polars as pl
 
-from mlops_assets.keys import address, table
 from mlops_assets.specs import FeatureViewSpec
-from resources.feature_store.declarations import STAMP
-from resources.lake import Lake
 
 FRESH: Final = "fresh"
 HOUR: Final = timedelta(hours=1)
@@ -27,16 +23,6 @@ def fresh_specs(asset_key: dg.AssetKey, spec: FeatureViewSpec) -> Iterator[dg.As
         yield dg.AssetCheckSpec(
             FRESH, asset=asset_key, description=f"At the data clock's now the newest row is at most {_hours(most)} old."
         )
-
-
-def newest(lake: Lake, spec: FeatureViewSpec, *, now: datetime) -> datetime | None:
-    """The latest instant up to ``now`` from which a row of the view holds, looked for in the newest month that has one."""
-    where = address(table(spec.address, stage="feature"))
-    for month in reversed(lake.digests(where)) if lake.exists(where) else ():
-        rows = lake.read(where, columns=[STAMP], partitions=[month] if month else None)
-        if (found := rows.filter(pl.col(STAMP) <= now).max().collect().item()) is not None:
-            return found
-    return None
 
 
 def freshness(asset_key: dg.AssetKey, spec: FeatureViewSpec, found: datetime | None, *, now: datetime) -> Iterator[dg.AssetCheckResult]:

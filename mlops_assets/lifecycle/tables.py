@@ -12,13 +12,6 @@ class Applied(Table, available=ALWAYS):
     spec_hash: str = column(doc="Hash of the declaration and of its function's syntax tree.")
 
 
-class OnlineRows(Table, available=ALWAYS):
-    """What a load of a view's online rows did."""
-
-    rows: int = column(ge=0, doc="Keys whose row was new or newer.")
-    until: UTC = column(unique=True, doc="The data clock's now: up to here rows were loaded.")
-
-
 class TrainingRows(Table, available="predict_at", key=("row_id",)):
     """Examples with features and a mature label."""
 

@@ -1,13 +1,15 @@
 """From the lake to the online rows: what holds at an instant, until when it can be trusted, and what is there no more."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from resources.feature_store.asof import INSTANT, RECENT, Columns, latest
-from resources.feature_store.direct import Lookup
+from resources.feature_store.declarations import STAMP
+from resources.feature_store.direct import STATUS, Lookup, Reader, microseconds
 from resources.feature_store.packed import TYPES, PackedRows, Place, pack_keys
 from resources.feature_store.refusals import UnfitPush
 from resources.feature_store.registration import WINDOW
@@ -22,6 +24,21 @@ TICK: Final = timedelta(microseconds=1)
 
 CHUNK: Final = 50_000
 """Rows that are packed and written at once."""
+
+SAMPLE: Final = 200
+"""Rows of a load that are read back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a load did: how many rows were new or newer, from when the newest holds, and some as a client reads them now.
+
+    ``sample`` has the keys, the features (null unless the row is fresh), ``event_timestamp`` and ``status`` (fresh, stale, ahead, absent).
+    """
+
+    rows: int
+    newest: datetime | None
+    sample: pl.DataFrame
 
 
 def last_known(rows: pl.DataFrame, *, columns: Columns, until: datetime, ttl: timedelta | None, window: timedelta | None) -> pl.DataFrame:
@@ -43,8 +60,8 @@ def last_known(rows: pl.DataFrame, *, columns: Columns, until: datetime, ttl: ti
     return dated.drop(NEXT)
 
 
-def put(store: "feast.FeatureStore", view: "feast.FeatureView", rows: PackedRows, *, until: datetime, since: str | None) -> int:
-    """Write each key's row that holds at ``until``; returns how many were new or newer.
+def put(store: "feast.FeatureStore", view: "feast.FeatureView", rows: PackedRows, *, until: datetime, since: str | None) -> Loaded:
+    """Write each key's row that holds at ``until``.
 
     Of a table in months only those from ``since`` on are looked at; without it all are, and a key that the table no longer has is gone.
     """
@@ -60,7 +77,9 @@ def put(store: "feast.FeatureStore", view: "feast.FeatureView", rows: PackedRows
         known = _recent_and_older(source, table, wanted, until)
     held = last_known(known, columns=source.columns(lookup.keys), until=until, ttl=view.ttl or None, window=window_of(view))
     written = _write(rows, place, lookup, held, stamp=source.timestamp_field, version=table.version())
-    return written if since and month else written + _remove_others(rows, place, lookup, held, until, table.version())
+    removed = 0 if since and month else _remove_others(rows, place, lookup, held, until, table.version())
+    newest = held.select(pl.col(source.timestamp_field).max()).item()
+    return Loaded(rows=written + removed, newest=newest, sample=_read_back(rows, place, lookup, held.head(SAMPLE), at=until))
 
 
 def push(view: "feast.FeatureView", rows: PackedRows, project: str, fresh: pl.DataFrame, *, stamp: str) -> int:
@@ -107,6 +126,16 @@ def _write(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, *
         packed = lookup.packing.pack(some, since=since, until=until, version=version)
         written += rows.write(place, pack_keys(some.select(lookup.keys)), packed)
     return written
+
+
+def _read_back(rows: PackedRows, place: Place, lookup: Lookup, some: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+    keys = some.select(lookup.keys)
+    (told,) = Reader(rows, project=place.project, lookups=[lookup]).read([pack_keys(keys)], at=microseconds(at))
+    features = [
+        pl.Series(name, values, dtype=TYPES[dtype])
+        for (name, dtype), values in zip(lookup.features.items(), told.columns.values(), strict=True)
+    ]
+    return keys.with_columns(*features, pl.Series(STAMP, told.since).cast(INSTANT), pl.Series("status", told.status, dtype=STATUS))
 
 
 def _remove_others(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, until: datetime, version: int) -> int:

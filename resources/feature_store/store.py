@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from resources.feature_store.direct import Lookup
     from resources.feature_store.packed import PackedRows
     from resources.feature_store.scan import Read
+    from resources.feature_store.serving_rows import Loaded
 
 
 class FeatureStore(dg.ConfigurableResource[Any]):
@@ -111,8 +112,8 @@ class FeatureStore(dg.ConfigurableResource[Any]):
             raise UnfitExamples(what=f"feature service {service}", why=f"they have columns {', '.join(twice)} of their own")
         return pl.concat([spine, features], how="horizontal")
 
-    def materialize(self, views: Sequence[str], *, until: datetime, since: Mapping[str, str] | None = None) -> dict[str, int]:
-        """Put each key's row that holds at ``until`` online; returns how many rows were new or newer, by view.
+    def materialize(self, views: Sequence[str], *, until: datetime, since: Mapping[str, str] | None = None) -> "dict[str, Loaded]":
+        """Put each key's row that holds at ``until`` online; returns what was done, by view.
 
         Of a view in months only those from its month in ``since`` on are looked at; of others all, and a key that its table no longer has
         is gone. The same again changes nothing, also after a kill; nothing ever goes back in event time.

@@ -1,17 +1,14 @@
 """A view is judged by what it promises itself and by the data clock, and a warning says what to do."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import dagster as dg
-import polars as pl
 import pytest
 
 from mlops_assets.keys import table
-from mlops_assets.lifecycle.freshness import fresh_specs, freshness, newest, promise
+from mlops_assets.lifecycle.freshness import fresh_specs, freshness, promise
 from mlops_assets.windows import days, hours, mean
-from resources.lake import LocalLake
 from tests.mlops_assets.lifecycle.orders import LATELY, NOON, SEATS, Orders
 
 ONLINE = table(LATELY.address, stage="online")
@@ -43,24 +40,3 @@ def test_a_view_that_promises_nothing_has_no_check() -> None:
     assert list(fresh_specs(ONLINE, SEATS)) == list(freshness(ONLINE, SEATS, None, now=NOON)) == []
     (spec,) = fresh_specs(ONLINE, LATELY)
     assert (spec.name, spec.blocking) == ("fresh", False)
-
-
-def rows(*instants: datetime) -> pl.DataFrame:
-    """A feature table with nothing but instants."""
-    return pl.DataFrame({"event_timestamp": instants}, schema={"event_timestamp": pl.Datetime("us", "UTC")})
-
-
-def test_the_newest_row_is_that_of_the_newest_month_which_has_one_by_now(home: Path) -> None:
-    lake, where = LocalLake(root=str(home / "lake")), f"feature/{LATELY.address}"
-    assert newest(lake, LATELY, now=NOON) is None
-    lake.replace(where, rows(NOON - days(40), NOON - days(20)), partition="2019-12")
-    lake.replace(where, rows(NOON + hours(1)), partition="2020-01")
-    assert newest(lake, LATELY, now=NOON) == NOON - days(20)
-    assert newest(lake, LATELY, now=NOON + hours(1)) == NOON + hours(1)
-    assert newest(lake, LATELY, now=NOON - days(50)) is None
-
-
-def test_a_table_without_months_has_a_newest_row_too(home: Path) -> None:
-    lake = LocalLake(root=str(home / "lake"))
-    lake.replace(f"feature/{SEATS.address}", rows(NOON - hours(5), NOON - hours(4)))
-    assert newest(lake, SEATS, now=NOON) == NOON - hours(4)
