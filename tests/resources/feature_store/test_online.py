@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from resources.feature_store.direct import Lookup
+from resources.feature_store.direct import STATUS, Lookup
 from resources.feature_store.light import load_feast
 from resources.feature_store.refusals import NaiveInstant, RefusedOnlineStore, UnfitExamples, UnfitPush, UnknownName, UnpackableType
+from resources.feature_store.serving_rows import SAMPLE
 from resources.feature_store.store import FeatureStore
 from resources.lake import DeltaLake
 from tests.resources.feature_store.scenes import DEMAND, HOUR, NOON, PRICE, SALES, TICK, examples, filled, prices, sales
@@ -264,6 +266,42 @@ def test_a_row_tells_its_age(tmp_path: Path) -> None:
     store.materialize(VIEWS, until=NOON)
     found = asked(store, [("south", 1), ("west", 1), (None, None)], at=NOON + HOUR)
     assert found["shop_sales__age"].to_list() == [7200.0, None, None]
+
+
+def test_a_load_says_from_when_the_newest_row_that_it_read_holds(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    assert {name: done.newest for name, done in store.materialize(VIEWS, until=NOON - HOUR).items()} == {
+        "shop_sales": NOON - HOUR,
+        "offer_price": NOON - 2 * HOUR,
+    }
+    assert store.materialize(["shop_sales"], until=NOON)["shop_sales"].newest == NOON
+    assert store.materialize(["shop_sales"], until=NOON - 9 * HOUR)["shop_sales"].newest is None, "nothing held then"
+
+
+def test_a_load_reads_rows_back_with_the_values_of_the_lake_and_nulls_for_those_that_are_stale(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    sample = store.materialize(["offer_price"], until=NOON + HOUR)["offer_price"].sample
+    stale = pl.col("shop") == "south"
+    lake, told = store.lake.read(PRICE.address).collect(), pl.when(stale).then(pl.lit("stale")).otherwise(pl.lit("fresh"))
+    expected = lake.with_columns(pl.when(~stale).then(pl.col(*PRICE.features)), status=told.cast(STATUS))
+    assert expected["price"].to_list() == [9.5, 2.5, None]
+    assert_frame_equal(sample, expected, check_row_order=False, check_column_order=False)
+
+
+def test_a_load_that_comes_after_a_newer_row_reads_back_what_a_client_of_its_instant_gets(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.push("shop_sales", sales([("north", NOON + HOUR, 8, 8.0)]))
+    sample = store.materialize(["shop_sales"], until=NOON)["shop_sales"].sample.sort("shop")
+    assert sample.rows() == [("north", None, None, NOON + HOUR, "ahead"), ("south", 7, 0.5, NOON - HOUR, "fresh")]
+
+
+def test_a_load_of_nothing_reads_nothing_back_and_one_of_much_a_sample(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    assert store.materialize(["offer_price"], until=NOON - 9 * HOUR)["offer_price"].sample.height == 0
+    store.lake.replace(PRICE.address, prices([("north", number, NOON, float(number), None, None) for number in range(SAMPLE + 50)]))
+    done = store.materialize(["offer_price"], until=NOON)["offer_price"]
+    assert (done.rows, done.sample.height) == (SAMPLE + 50, SAMPLE)
+    assert done.sample["price"].to_list() == done.sample["article"].cast(pl.Float64).to_list()
 
 
 def test_another_online_store_than_redis_is_refused_when_it_is_configured(tmp_path: Path) -> None:
