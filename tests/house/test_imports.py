@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from tests.house.sources import PACKAGES, ROOT, locked, modules
 
-HEAVY: Final = ("bentoml", "evidently", "feast", "lightgbm", "matplotlib", "mlflow", "pandas", "sklearn")
+HEAVY: Final = ("bentoml", "cryptography", "evidently", "feast", "jwt", "lightgbm", "matplotlib", "mlflow", "pandas", "skops", "sklearn")
 SERVING: Final = (
     "resources.serving.worker",
     "resources.serving.scoring",
