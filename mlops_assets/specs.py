@@ -14,6 +14,7 @@ from mlops_assets.fitting import Fit, Log, Parts, Score, TrainingData
 from mlops_assets.grammar import ADDRESS, MONTH, WORD, below, foreign, lacking, misnamed, ownerless, twice
 from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, Level, Table, refuse
 from mlops_assets.windows import Threshold, Window, as_column, at_least, days, hours
+from resources.monitors.frames import ANSWER, METRICS, Task
 
 __all__ = [
     "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Fit", "Gate", "Log", "ModelSpec", "Monitor", "Monthly",
@@ -187,13 +188,43 @@ class Expanding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fair:
+    """How far groups may be apart on the held-out days: ``metric`` of the values of column ``by`` differs by at most ``most``.
+
+    ``metric`` is one of the task's, or ``prediction``: the mean answer (demographic parity of scores).
+    """
+
+    by: Any
+    metric: str
+    most: float
+
+
+OPEN_LICENCES: Final = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0")
+"""SPDX names of licences under which a model may go live unless a gate says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a candidate must reach on its held-out days: floors and ceilings by metric, and not to be worse than the live version."""
+    """What a candidate must reach on its held-out days: floors, ceilings (``ece`` is calibration), and not to be worse than what is live.
+
+    ``latency_ms``: within it come 99 of 100 single answers through the code that the service runs. ``size_mb``: what its files may weigh.
+    """
 
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
     ceilings: Mapping[str, float] = field(default_factory=dict[str, float])
     against_live: bool = True
     slices: tuple[Any, ...] = ()
+    fair: tuple[Fair, ...] = ()
+    latency_ms: float | None = None
+    size_mb: float | None = None
+    licences: tuple[str, ...] = OPEN_LICENCES
+
+    def wrong(self, task: Task) -> Iterator[str]:
+        """What this gate bounds and nobody measures."""
+        bounded = {*self.floors, *self.ceilings} - set(METRICS[task])
+        alike = {one.metric for one in self.fair} - {*METRICS[task], ANSWER}
+        for name in sorted(bounded | alike):
+            yield f"the gate bounds {name}, which is not measured of a {task}. Use one of {', '.join(METRICS[task])}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +296,7 @@ class ModelSpec:
         if self.task == "classification" and not self.positive:
             yield "say in words what a positive is: `positive=...`."
         contract, instant, ahead = self.examples.contract, self.predict_at.column, self.predict_at.ahead
-        known = (*self.columns, *self.slices, *self.request, instant)
+        known = (*self.columns, *self.slices, *self.groups, *self.request, instant)
         yield from foreign((*known, self.label_column), contract)
         for col in known:
             if col.available not in {contract.available, ALWAYS}:
@@ -277,6 +308,7 @@ class ModelSpec:
         for view in self.views:
             yield from lacking(view.entity.keys, contract, f"view {view.address}")
         yield from twice("feature", self.feature_names)
+        yield from self.gate.wrong(self.task) if self.gate else ()
         for what, length in (("holdout", self.holdout), ("validation", self.validation)):
             if length < timedelta(days=1) or length % timedelta(days=1):
                 yield f"{what}={length} must be whole days, one at least: {what}=days(7)."
@@ -300,6 +332,11 @@ class ModelSpec:
         return tuple(as_column(item) for item in self.gate.slices) if self.gate else ()
 
     @property
+    def groups(self) -> tuple[Column, ...]:
+        """The columns of the examples whose values must be treated alike."""
+        return tuple(as_column(one.by) for one in self.gate.fair) if self.gate else ()
+
+    @property
     def request(self) -> tuple[Column, ...]:
         """The columns that name one example in a request and in its prediction id."""
         return tuple(as_column(item) for item in self.serving.request) if self.serving else ()
@@ -316,7 +353,7 @@ class ModelSpec:
         return self.label.column if isinstance(self.label, Threshold) else self.label
 
     @property
-    def task(self) -> Literal["classification", "regression"]:
+    def task(self) -> Task:
         """Classification when the label is a threshold."""
         return "classification" if isinstance(self.label, Threshold) else "regression"
 

@@ -1,6 +1,7 @@
 """Model to evaluation: metrics on the held-out days, comparison with the live version, and the gate. The only judge of a candidate."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -25,6 +26,7 @@ GATE: Final = "gate"
 MAIN: Final = {"classification": "auc", "regression": "mae"}
 PREDICTION: Final = "prediction"
 LIVE_PREDICTION: Final = "live_prediction"
+MEGABYTE: Final = 1_000_000
 
 
 def scored(release: Release, rows: pl.DataFrame, *, name: str = PREDICTION) -> pl.DataFrame:
@@ -61,6 +63,32 @@ def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl
     difference, by_slice, others = _against(spec, shared, live, slices)
     results = gate(evaluation=metrics, floors=spec.gate.floors, ceilings=spec.gate.ceilings, difference=difference, slices=by_slice)
     return pl.concat([metrics, *others]), results
+
+
+def weight(folder: Path) -> int:
+    """Bytes of a release's files."""
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def conditions(spec: ModelSpec, rows: pl.DataFrame, candidate: Release, *, size: int) -> "list[GateResult]":
+    """What the gate asks beyond quality: groups treated alike, an answer in time, ``size`` bytes of files, a licence that is allowed."""
+    from resources.monitors.gate import condition, fair, within
+    from resources.serving.latency import latency_ms
+
+    if (asked := spec.gate) is None:
+        return []
+    alike = [
+        fair(task=spec.task, frame=rows, by=column.name, metric=one.metric, most=one.most, seed=spec.seed)
+        for one, column in zip(asked.fair, spec.groups, strict=True)
+    ]
+    took = latency_ms(candidate) if asked.latency_ms is not None else None
+    refused = [f"Licence {spec.licence} is none of {', '.join(asked.licences)}."] if spec.licence not in asked.licences else []
+    return [
+        *alike,
+        *within("latency of one answer", took, asked.latency_ms, unit="ms"),
+        *within("size of the release", size / MEGABYTE, asked.size_mb, unit="MB"),
+        condition("licence", refused, kept=f"Licence {spec.licence} is allowed."),
+    ]
 
 
 def _against(
@@ -103,7 +131,9 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         asset_key, owner=spec.owner, level=spec.level, kinds={"polars", "mlflow"}, cadence="monthly", contract=contract,
         description=f"How good a candidate of {spec.name} is on its last {spec.holdout.days} days, which it was not trained on.",
     )  # fmt: skip
-    gated = dg.AssetCheckSpec(GATE, asset=asset_key, blocking=True, description="Floors, slices, and not worse than the live version.")
+    gated = dg.AssetCheckSpec(
+        GATE, asset=asset_key, blocking=True, description="Floors, slices, groups, budgets, licence, and not worse than the live version."
+    )
 
     @asset(
         **{**given, "check_specs": [*given["check_specs"], gated]},
@@ -118,6 +148,7 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         if rival is not None and not alike(rival, candidate):
             rival = None
         metrics, results = judge(spec, rows, rival)
+        results += conditions(spec, rows, candidate, size=weight(registry.releases().path(spec.name, candidate.content_hash)))
         drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})

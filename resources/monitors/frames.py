@@ -10,6 +10,15 @@ import polars as pl
 Task = Literal["classification", "regression"]
 Verdict = Literal["ok", "drift", "not enough history", "fell", "not enough labels"]
 
+METRICS: Final[Mapping[Task, tuple[str, ...]]] = {
+    "classification": ("auc", "log_loss", "brier", "ece", "base_rate"),
+    "regression": ("mae", "rmse", "bias", "r2"),
+}
+"""What is measured of a task's predictions, overall."""
+
+ANSWER: Final = "prediction"
+"""The mean answer: no measure of quality, but one that groups are compared by."""
+
 ALL: Final = "all"
 """Value of ``slice_by`` and ``slice`` in a row that speaks of every example."""
 

@@ -6,6 +6,7 @@ paired difference says so, because the smallest real change of data moves every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -109,6 +110,48 @@ def gate(
     results += [_bound(metric, measured.get(metric), ceiling, kind="ceiling") for metric, ceiling in ceilings.items()]
     by_column = [_slices(column, slices) for column in dict.fromkeys(item.slice_by for item in slices)]
     return [*results, _against_live(difference), *by_column]
+
+
+def fair(*, task: Task, frame: pl.DataFrame, by: str, metric: str, most: float, seed: int) -> GateResult:
+    """Whether ``metric`` of the groups of column ``by`` lies within ``most``; groups too small to be judged are named and not judged.
+
+    The gap is that of the lowest and the highest group; its interval over days is widened for the number of pairs that it was picked from.
+    """
+    data = scored(frame, task=task)
+    groups = {value: evidence(data.where(rows), task=task) for _, value, rows in parts(frame, [by])}
+    judged = {value: one for value, one in groups.items() if one.enough}
+    name, small = f"{metric} alike by {by}", sorted(set(groups) - set(judged))
+    left_out = f" Too few examples to judge {', '.join(small)}." if small else ""
+    values = {value: found for value, one in judged.items() if (found := one.measured(metric, seed=seed)[0]) is not None}
+    if len(values) < 2:  # noqa: PLR2004  fewer than two groups cannot be apart
+        said = f"No two groups of {by} have enough examples, so it is not shown that they are treated alike.{left_out} Hold out more days."
+        return GateResult(name=name, passed=False, value=None, bound=most, sentence=said)
+    lowest, highest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    level = 1 - (1 - LEVEL) / math.comb(len(values), 2)
+    _, low, high = judged[highest].measured(metric, minus=judged[lowest], seed=seed, level=level)
+    gap = values[highest] - values[lowest]
+    interval = f" [{low:+.4f}, {high:+.4f}]" if low is not None and high is not None else ""
+    said = (
+        f"{metric} of {by} is {values[lowest]:.4g} for {lowest} and {values[highest]:.4g} for {highest}: apart by {gap:.4f}{interval}, "
+        f"{'within' if gap <= most else 'above'} {most:g}.{left_out}"
+    )
+    return GateResult(name=name, passed=gap <= most, value=gap, bound=most, sentence=said)
+
+
+def within(name: str, value: float | None, most: float | None, *, unit: str) -> list[GateResult]:
+    """Whether something that was measured keeps to a budget; nothing where there is none."""
+    if most is None:
+        return []
+    if value is None:
+        said = f"{name} was not measured, so its budget of {most:g} {unit} is not shown to be kept."
+    else:
+        said = f"{name} is {value:.3g} {unit}, {'within' if value <= most else 'above'} its budget of {most:g} {unit}."
+    return [GateResult(name=name, passed=value is not None and value <= most, value=value, bound=most, sentence=said)]
+
+
+def condition(name: str, broken: Sequence[str], *, kept: str) -> GateResult:
+    """A condition that is no number: it holds when nothing breaks it."""
+    return GateResult(name=name, passed=not broken, value=None, bound=None, sentence=" ".join(broken) or kept)
 
 
 def passed(results: Iterable[GateResult]) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from resources.errors import PlatformError
-from resources.monitors.frames import ALL, CALIBRATION, EVALUATION, Task
+from resources.monitors.frames import ALL, ANSWER, CALIBRATION, EVALUATION, METRICS, Task
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,10 +27,6 @@ Measured = tuple[float | None, float | None, float | None]
 UNKNOWN: Final[Measured] = (None, None, None)
 UNBOUNDED: Final[Bounds] = (-np.inf, np.inf)
 
-METRICS: Final[Mapping[Task, tuple[str, ...]]] = {
-    "classification": ("auc", "log_loss", "brier", "ece", "base_rate"),
-    "regression": ("mae", "rmse", "bias", "r2"),
-}
 SLICED: Final[Mapping[Task, tuple[str, ...]]] = {"classification": ("auc", "log_loss"), "regression": ("mae",)}
 MAIN: Final[Mapping[Task, str]] = {"classification": "auc", "regression": "mae"}
 """The metric by which versions of a model are compared."""
@@ -162,9 +158,11 @@ def evidence(data: Scored, *, task: Task) -> Evidence:
     error = data.prediction - data.label
     if task == "regression":
         centred = data.label - (data.label.mean() if len(error) else 0.0)
-        return Evidence(sums=data.per_day(mae=np.abs(error), bias=error, square=error**2, centred=centred, centred_square=centred**2))
+        terms = {"mae": np.abs(error), "bias": error, "square": error**2, "centred": centred, "centred_square": centred**2}
+        return Evidence(sums=data.per_day(**terms, **{ANSWER: data.prediction}))
     safe = np.clip(data.prediction, _EPSILON, 1 - _EPSILON)
-    sums = data.per_day(label=data.label, log_loss=-np.log(np.where(data.label == 1, safe, 1 - safe)), brier=error**2)
+    losses = {"log_loss": -np.log(np.where(data.label == 1, safe, 1 - safe)), "brier": error**2}
+    sums = data.per_day(label=data.label, **losses, **{ANSWER: data.prediction})
     cuts = quantile_edges(np.sort(data.prediction), BINS)
     size = len(cuts) + 1
     place = data.day * size + np.searchsorted(cuts, data.prediction, side="left")

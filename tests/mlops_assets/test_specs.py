@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.specs import Catalogue, EntitySpec, Expanding, Gate, Serving, before, days, value
+from mlops_assets.specs import Catalogue, EntitySpec, Expanding, Fair, Gate, Serving, before, days, value
 from mlops_assets.table import UTC, DeclarationError, Table, column
 from mlops_assets.windows import count, mean
 from tests.mlops_assets.lifecycle.orders import LATE, LATELY, ORDERS, REGISTER, SEATS, STALL, WAIT, Orders, Stalls, as_it_is
@@ -89,6 +89,9 @@ REFUSED: list[tuple[Spec, Said, str]] = [
     (LATE, {"predict_at": before(Notes.written_at, hours=1)}, "late: reads Notes.written_at, which is not a column of Orders."),
     (LATE, {"features": (LATELY, Orders.lost)}, "late: Orders.lost is known only from due_at, after the prediction. Take a column that is"),
     (LATE, {"gate": Gate(slices=(Orders.wait,))}, "late: Orders.wait is known only from handed_at, after the prediction."),
+    (LATE, {"gate": Gate(fair=(Fair(by=Orders.wait, metric="auc", most=0.1),))}, "late: Orders.wait is known only from handed_at, after"),
+    (LATE, {"gate": Gate(floors={"acu": 0.6})}, "late: the gate bounds acu, which is not measured of a classification. Use one of au"),
+    (WAIT, {"gate": Gate(fair=(Fair(by=Orders.stall, metric="ece", most=0.1),))}, "wait: the gate bounds ece, which is not measured of a"),
     (LATE, {"serving": Serving(request=(Orders.wait,))}, "late: Orders.wait is known only from handed_at, after the prediction."),
     (LATE, {"predict_at": before(Orders.handed_at, hours=1)}, "late: Orders.handed_at is known only from handed_at, after the prediction."),
     (LATE, {"predict_at": before(Orders.items, hours=1)}, "late: predict_at=Orders.items less 1:00:00 must be an instant column and"),

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.evaluation import alike, comparable, evaluation_rows, gate_result, judge, scored
+from mlops_assets.lifecycle.evaluation import alike, comparable, conditions, evaluation_rows, gate_result, judge, scored
 from mlops_assets.lifecycle.tables import Evaluated
-from mlops_assets.specs import Gate
+from mlops_assets.specs import Fair, Gate
 from resources.monitors.gate import GateResult
-from tests.mlops_assets.lifecycle.orders import LATE, release
+from tests.mlops_assets.lifecycle.orders import LATE, Orders, release
 
 ASSET = key("evaluation", "late", "holdout")
 
@@ -68,6 +68,35 @@ def test_a_model_without_a_gate_is_measured_and_has_nothing_to_fail() -> None:
 def test_a_gate_that_does_not_compare_leaves_the_live_version_alone() -> None:
     alone = replace(LATE, gate=Gate(floors={"auc": 0.6}, against_live=False))
     assert set(judge(alone, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), release())[0]["version"]) == {"candidate"}
+
+
+def found(gate: Gate | None, *, licence: str = "Apache-2.0", size: int = 1_500_000) -> dict[str, bool]:
+    """What the gate asks beyond quality, of a release with recorded examples."""
+    said = {"probe": {"examples": [{"order_id": "a", "items": 3}]}, "request": {"order_id": {"dtype": "string", "nullable": False}}}
+    features = {"features": {"items": {"dtype": "int64", "nullable": True}}}
+    candidate = replace(release(), signature={**release().signature, **said, **features})
+    results = conditions(replace(LATE, gate=gate, licence=licence), scored(candidate, held_out()), candidate, size=size)
+    return {one.name: one.passed for one in results}
+
+
+def test_a_gate_that_asks_for_nothing_more_still_looks_at_the_licence() -> None:
+    assert found(Gate()) == {"licence": True}
+    assert found(Gate(), licence="proprietary") == {"licence": False}
+    assert found(Gate(licences=("proprietary",)), licence="proprietary") == {"licence": True}
+    assert found(None) == {}
+
+
+def test_an_answer_is_timed_through_the_code_of_the_service_and_files_are_weighed() -> None:
+    asked = found(Gate(latency_ms=1000, size_mb=1.5))
+    assert asked == {"latency of one answer": True, "size of the release": True, "licence": True}
+    tight = found(Gate(latency_ms=0.0001, size_mb=1.4))
+    assert tight == {"latency of one answer": False, "size of the release": False, "licence": True}
+
+
+def test_groups_are_compared_on_the_held_out_days() -> None:
+    name = "prediction alike by stall"
+    assert found(Gate(fair=(Fair(by=Orders.stall, metric="prediction", most=0.2),)))[name]
+    assert not found(Gate(fair=(Fair(by=Orders.stall, metric="prediction", most=0.0001),)))[name]
 
 
 @pytest.mark.parametrize("passed", [True, False])

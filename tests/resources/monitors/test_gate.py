@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from resources.monitors.gate import Difference, NoBetterSide, gate, paired, paired_slices, passed
+from resources.monitors.gate import Difference, NoBetterSide, condition, fair, gate, paired, paired_slices, passed, within
 from resources.monitors.metrics import evaluate
 
 START = date(2013, 4, 1)
@@ -183,3 +183,55 @@ def test_slices_of_which_none_could_be_compared_fail() -> None:
 def test_a_metric_without_a_better_side_is_refused() -> None:
     with pytest.raises(NoBetterSide, match="base_rate: it has no better side"):
         paired(task="classification", frame=versions(noise=0), metric="base_rate", seed=1)
+
+
+def alike(frame: pl.DataFrame, *, metric: str = "prediction", most: float = 0.05) -> tuple[bool, str]:
+    found = fair(task="classification", frame=frame, by="origin", metric=metric, most=most, seed=1)
+    return found.passed, found.sentence
+
+
+def test_groups_that_are_treated_alike_pass_and_the_sentence_names_the_ends() -> None:
+    passes, sentence = alike(versions(noise=0))
+    assert passes
+    assert "prediction of origin is" in sentence
+    assert "within 0.05." in sentence
+
+
+def test_a_group_with_other_answers_fails_by_its_own_name() -> None:
+    shifted = versions(noise=0).with_columns(
+        prediction=pl.when(pl.col("origin") == "JFK").then(pl.col("prediction") * 0.5).otherwise("prediction")
+    )
+    passes, sentence = alike(shifted)
+    assert not passes
+    assert "for JFK and" in sentence
+    assert alike(shifted, most=0.5)[0]
+
+
+@pytest.mark.parametrize("metric", ["auc", "ece"])
+def test_groups_are_compared_by_quality_and_by_calibration_too(metric: str) -> None:
+    noisy = versions(noise=0).with_columns(
+        prediction=pl.when(pl.col("origin") == "EWR").then(1 - pl.col("prediction")).otherwise("prediction")
+    )
+    assert not alike(noisy, metric=metric, most=0.1)[0]
+
+
+def test_a_group_too_small_to_judge_is_named_and_one_group_alone_is_not_shown_to_be_treated_alike() -> None:
+    few = versions(noise=0, rows=900).with_columns(origin=pl.when(pl.int_range(pl.len()) < 12).then(pl.lit("SWF")).otherwise("origin"))
+    assert "Too few examples to judge SWF." in alike(few)[1]
+    passes, sentence = alike(few.filter(pl.col("origin").is_in(["SWF", "EWR"])))
+    assert not passes
+    assert "No two groups of origin have enough examples" in sentence
+
+
+def test_a_budget_is_kept_broken_not_shown_to_be_kept_or_not_asked_for() -> None:
+    assert within("size", 3.0, None, unit="MB") == []
+    verdicts = [within("size", value, 2.5, unit="MB")[0] for value in (2.5, 2.6, None)]
+    assert [one.passed for one in verdicts] == [True, False, False]
+    assert "above its budget of 2.5 MB" in verdicts[1].sentence
+    assert "was not measured" in verdicts[2].sentence
+
+
+def test_a_condition_that_is_no_number_holds_when_nothing_breaks_it() -> None:
+    assert condition("licence", [], kept="It is allowed.").sentence == "It is allowed."
+    broken = condition("licence", ["It is not.", "Change it."], kept="")
+    assert (broken.passed, broken.sentence) == (False, "It is not. Change it.")

@@ -19,6 +19,6 @@ SPEC: Final = ModelSpec(
         Departures.origin, Departures.dest, Departures.carrier, Departures.local_minute, Departures.clock_minutes, Departures.distance,
     ),
     train=fit, score=predict, train_on=Expanding(since="2013-01", at_least=months(3)),
-    gate=Gate(ceilings={"mae": 8.0}, slices=(Departures.origin, Departures.carrier)),
+    gate=Gate(ceilings={"mae": 8.0}, slices=(Departures.origin, Departures.carrier), size_mb=2),
     serving=Serving(request=(Departures.flight_id,)),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from mlops_assets.flights.features import aircraft, airport, calendar, carrier, 
 from mlops_assets.flights.models.flight_delay.score import predict
 from mlops_assets.flights.models.flight_delay.train import fit
 from mlops_assets.flights.sources.departures import DEPARTURES
-from mlops_assets.specs import Expanding, Gate, ModelSpec, Serving, at_least, before, months
+from mlops_assets.specs import Expanding, Fair, Gate, ModelSpec, Serving, at_least, before, months
 
 SPEC: Final = ModelSpec(
     name="flight_delay", owner="team:flights", seed=7,
@@ -21,6 +21,9 @@ SPEC: Final = ModelSpec(
         Departures.origin, Departures.dest, Departures.carrier, Departures.local_minute, Departures.clock_minutes, Departures.distance,
     ),
     train=fit, score=predict, train_on=Expanding(since="2013-01", at_least=months(3)),
-    gate=Gate(floors={"auc": 0.60}, slices=(Departures.origin, Departures.carrier)),
+    gate=Gate(
+        floors={"auc": 0.60}, ceilings={"ece": 0.12}, slices=(Departures.origin, Departures.carrier),
+        fair=(Fair(by=Departures.origin, metric="auc", most=0.2),), size_mb=2,
+    ),
     serving=Serving(request=(Departures.flight_id,)),
 )  # fmt: skip
