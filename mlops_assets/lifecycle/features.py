@@ -11,7 +11,7 @@ import polars as pl
 
 from mlops_assets.automation import BUILD_NEW_DATA
 from mlops_assets.keys import address, table
-from mlops_assets.lifecycle.assets import Result, asset, described, history, month_of, result
+from mlops_assets.lifecycle.assets import ALL_MONTHS, Result, asset, described, history, month_of, result
 from mlops_assets.lifecycle.checks import EVENT_TIMESTAMP, Contract
 from mlops_assets.lifecycle.statistics import described_rows
 from mlops_assets.partitions import end_of, start_of
@@ -124,12 +124,13 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
     """The asset of a feature view, built by automation when its table has new rows."""
     calendar, contract = spec.source.partitions, feature_contract(spec)
     asset_key, source_key = table(spec.address, stage="feature"), table(spec.source.table)
+    reach = months_back(spec) if spec.windows else ALL_MONTHS  # what is no window may be corrected however late
 
     @asset(
         **described(asset_key, owner=spec.owner, level=spec.level or spec.source.level, kinds={"polars", "feast"}, contract=contract,
                     cadence="monthly" if calendar else "once",
                     description=spec.description or f"Features of {spec.entity.name} from {spec.source.table}."),
-        ins={"source": history(source_key, months_back=months_back(spec)) if calendar else month_of(source_key)},
+        ins={"source": history(source_key, months_back=reach) if calendar else month_of(source_key)},
         partitions_def=partitions_def if calendar else None,
         code_version=spec_hash(spec, package=package)[:16],
         automation_condition=BUILD_NEW_DATA,

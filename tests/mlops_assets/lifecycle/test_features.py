@@ -64,6 +64,23 @@ def test_a_view_of_a_whole_table_holds_all_its_rows_before_the_first_month_has_m
     assert lake.read("feature/stall/seats").collect().sort("stall")["seats"].to_list() == [4, 9]
 
 
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster's own call for a resource in a resource
+def test_a_correction_that_comes_two_months_late_is_a_row_of_the_month_in_which_it_came(home: object) -> None:
+    lake, months = LocalLake(root=f"{home}/lake"), months_of("counter")
+    corrected = NOON + timedelta(days=70)
+    lake.replace("table/counter/orders", orders(order("a", items=1), order("a", items=8, ingested_at=corrected)), partition="2020-01")
+    lake.replace("table/counter/orders", orders(order("b", due=corrected - timedelta(days=1), stall="west")), partition="2020-03")
+    latest = replace(LATELY, name="latest", compute=as_it_is, features={"items": int}, reads=(Orders.items,))
+    view = feature_view(latest, package=PACKAGE, partitions_def=months)
+    with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType]  a parameter of dagster's is
+        instance.add_dynamic_partitions(str(months.name), ["2020-03"])
+        resources = {IO_MANAGER: LakeIOManager(lake=lake)}
+        source = dg.AssetSpec(table("counter/orders"), partitions_def=months)
+        assert dg.materialize([source, view], resources=resources, selection=[view], partition_key="2020-03", instance=instance).success
+    rows = lake.read("feature/stall/latest").filter(stall="east").select("items", "event_timestamp").collect().rows()
+    assert rows == [(8, corrected)]
+
+
 @pytest.mark.parametrize(("over", "back"), [(1, 1), (27, 1), (28, 2), (60, 3)])
 def test_a_month_reads_as_far_back_as_its_longest_window_and_a_day_more(over: int, back: int) -> None:
     assert months_back(replace(LATELY, features={"wait": mean(Orders.wait, over=days(over))})) == back
