@@ -52,7 +52,11 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
     home = settings.home
     _, mlflow_port, _, reports_port = settings.ui_ports
     lake = DeltaLake(root=settings.lake_uri or str(home / "lake"))
-    registry = Registry(ledger_url=settings.ledger_url or f"sqlite:///{home / 'ledger.db'}", releases_root=str(home / "releases"))
+    registry = Registry(
+        ledger_url=settings.ledger_url or f"sqlite:///{home / 'ledger.db'}",
+        releases_root=str(home / "releases"),
+        keys_root=str(settings.keys or home / "keys"),
+    )
     return Resources(
         clock=clock,
         inbox=Inbox(root=str(home / "inbox")),

@@ -58,6 +58,8 @@ class Settings:
     online_url: str | None = None
     tracking_uri: str | None = None
     artifacts_uri: str | None = None
+    keys: Path | None = None
+    """Folder of the key rings."""
     service: Service = "detached"
     ui_ports: tuple[int, int, int, int] = (3000, 5000, 8888, 8800)
     """Of Dagster, MLflow, Feast and the reports."""
@@ -79,6 +81,7 @@ class Settings:
             environment=_one_of(Environment, "environment", given.pop("environment", "embedded")),
             home=Path(given.pop("home", HOME)).expanduser().absolute(),
             service=_one_of(Service, "service", given.pop("service", "detached")),
+            keys=Path(given.pop("keys")).expanduser().absolute() if "keys" in given else None,
             ui_ports=_ports(given.pop("ui_ports")) if "ui_ports" in given else cls.ui_ports,
             **{field: _url(PREFIX + field.upper(), value) for field, value in given.items()},
         )

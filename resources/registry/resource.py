@@ -14,9 +14,13 @@ import dagster as dg
 from resources.errors import PlatformError
 from resources.registry.releases import Release, Releases
 from resources.registry.states import BEGINS_LIVE, Entry, LedgerConflict, states
+from resources.security.keys import KeyRing, Purpose
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
+
+CARRIED: Final = ("manifest_hash", "statement_hash", "mlflow_run_id")
+"""What an entry that makes a version live repeats of its registration, so that a worker needs no second look."""
 
 NO_APPROVAL_NEEDED: Final = "gate passed, no approval needed"
 
@@ -33,10 +37,14 @@ class VersionUnknown(PlatformError):
 
 
 class Registry(dg.ConfigurableResource[Any]):
-    """What is released, and what is live: ``ledger_url`` a SQLAlchemy URL, ``releases_root`` a folder."""
+    """What is released, and what is live: ``ledger_url`` a SQLAlchemy URL, ``releases_root`` a folder.
+
+    ``keys_root`` is the folder of the key rings; when empty, ``keys`` beside the releases.
+    """
 
     ledger_url: str
     releases_root: str
+    keys_root: str = ""
 
     def ledger(self) -> "Ledger":
         """The ledger; one engine a process."""
@@ -47,6 +55,10 @@ class Registry(dg.ConfigurableResource[Any]):
     def releases(self) -> Releases:
         """The release store."""
         return Releases(Path(self.releases_root))
+
+    def ring(self, purpose: Purpose) -> KeyRing:
+        """The keys for one purpose."""
+        return KeyRing((Path(self.keys_root) if self.keys_root else Path(self.releases_root).with_name("keys")) / purpose)
 
     def load(self, entry: Entry) -> Release:
         """The release that an entry is about, every byte checked against the ledger first."""
@@ -85,7 +97,7 @@ class Registry(dg.ConfigurableResource[Any]):
         if state == "candidate":
             why: dict[str, object] = {"approvers": [], "why": NO_APPROVAL_NEEDED}
             head = ledger.append(model, "approved", about | why, expect_head=head, actor=actor, data_at=data_at).hash
-        carried = {key: said[key] for key in ("manifest_hash", "mlflow_run_id") if key in said}  # a worker needs no second look
+        carried = {key: said[key] for key in CARRIED if key in said}
         return ledger.append(model, "promoted", about | carried, expect_head=head, actor=actor, data_at=data_at, activate_at=activate_at)
 
 

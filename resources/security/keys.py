@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from filelock import FileLock
 
@@ -21,6 +21,9 @@ from resources.whole import write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+Purpose = Literal["release", "ledger", "people"]
+"""What a ring signs: statements about releases, the ledger's head, tokens that name people. Each is a folder of its own."""
 
 ID_LENGTH: Final = 16
 LOCK_SECONDS: Final = 30

@@ -11,6 +11,7 @@ from resources import profiles
 from resources.clock import DataClock, WallClock
 from resources.lake import DeltaLake
 from resources.profiles import Resources, select
+from resources.registry.resource import Registry
 from resources.serving.controller import Serving
 from resources.settings import Settings
 
@@ -46,6 +47,14 @@ def test_each_setting_reaches_the_resource_that_it_names(tmp_path: Path, environ
     assert places(found) == URLS
     assert isinstance(found.serving, Serving)
     assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], found.registry.releases_root)
+
+
+def test_the_key_rings_lie_where_the_setting_says_else_in_the_home(tmp_path: Path) -> None:
+    home = {"MLOPS_HOME": str(tmp_path / "home")}
+    said, unsaid = (select(Settings.from_environment(home | more), project="acme").registry for more in ({"MLOPS_KEYS": str(tmp_path)}, {}))
+    assert said.ring("people").root == tmp_path / "people"
+    assert unsaid.ring("release").root == tmp_path / "home" / "keys" / "release"
+    assert Registry(ledger_url="sqlite://", releases_root=f"{tmp_path}/releases").ring("ledger").root == tmp_path / "keys" / "ledger"
 
 
 def test_without_settings_everything_lies_in_the_home(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def test_a_home_below_the_users_folder_is_expanded(monkeypatch: pytest.MonkeyPat
     assert Settings.from_environment({"MLOPS_HOME": "~/mlops"}).home == tmp_path / "mlops"
 
 
+def test_the_folder_of_keys_may_start_at_the_users_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings.from_environment({"MLOPS_KEYS": "~/keys"}).keys == tmp_path / "keys"
+    assert Settings.from_environment({}).keys is None
+
+
 def test_the_environment_of_this_process_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_ENVIRONMENT", "production")
     assert Settings.from_environment().environment == "production"
