@@ -17,6 +17,7 @@ from mlops_assets.lifecycle import (
     ingestion,
     monitoring,
     prediction,
+    rebuild,
     release,
     training,
 )
@@ -33,7 +34,7 @@ def assembled(catalogue: Catalogue, *, lake: Lake, resources: Mapping[str, objec
     """The definitions of a catalogue over these resources; ``lake`` says where its tables are."""
     return dg.Definitions(
         assets=[_placed(one, lake) for one in _assets(catalogue)],
-        jobs=[arrival.arrival(catalogue), *jobs.jobs(catalogue)],
+        jobs=[arrival.arrival(catalogue), rebuild.rebuild(catalogue), *jobs.jobs(catalogue)],
         sensors=[
             ingest_on_new_file(catalogue),
             score_on_complete_month(catalogue),

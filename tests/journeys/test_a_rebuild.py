@@ -1,0 +1,89 @@
+"""A past version is made again from its record, while the project's code has moved on. Tests run in order, on one home."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys.tiny import Kiosk, digests
+
+TREES = "lgb.train(settings, train, 10)"
+
+
+def git(kiosk: Kiosk, *words: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run(["git", "-C", kiosk.source, *who, *words], check=True, capture_output=True)  # noqa: S607  the git on the path
+
+
+def rebuild(kiosk: Kiosk, version: int, *, anyway: bool = False) -> tuple[int, str]:
+    """Exit status and words of the job."""
+    config = json.dumps({"ops": {"refit": {"config": {"model": "late", "version": version, "anyway": anyway}}}})
+    done = kiosk.run("-m", "dagster", "job", "execute", "-m", "kiosk.definitions", "-j", "rebuild", "--config-json", config)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
+    """A project in git whose first version was trained at its commit, the second with an edit that was never committed."""
+    one = Kiosk(tmp_path_factory.mktemp("rebuilt"))
+    (one.source / ".gitignore").write_text("__pycache__\n")
+    git(one, "init", "-q")
+    git(one, "add", ".")
+    git(one, "commit", "-qm", "first")
+    for month in ("2020-01", "2020-02"):
+        done = one.replay(until=month)
+        assert done.returncode == 0, done.stderr
+        path = one.source / "kiosk" / "models" / "late" / "train.py"
+        path.write_text(path.read_text().replace(TREES, TREES.replace("10", "12")))
+    yield one
+    one.world().serving.stop()
+
+
+def test_a_version_of_a_commit_is_made_again_bit_by_bit_though_the_code_has_changed_since(kiosk: Kiosk) -> None:
+    before = digests(kiosk)
+    status, said = rebuild(kiosk, 1)
+    assert status == 0, said
+    assert "equal, 4 of 4 files" in said
+    assert "its training set equals the one in the lake" in said
+    assert digests(kiosk) == before
+    assert len(list((kiosk.home / "releases" / "late").iterdir())) == 2
+
+
+def test_a_version_whose_code_was_never_committed_differs_first_in_its_code(kiosk: Kiosk) -> None:
+    status, said = rebuild(kiosk, 2)
+    assert status != 0
+    assert "late version 2 was rebuilt and is not the same. First difference: code fit: was " in said
+    assert "Its checkout had uncommitted changes when it was trained." in said
+
+
+def test_a_training_set_that_was_replaced_since_is_told_and_is_not_what_the_rebuild_trusts(kiosk: Kiosk) -> None:
+    lake, where = kiosk.world().lake, "training_set/late/examples"
+    lake.replace(where, lake.read(where, partitions=["2020-01"]).collect().head(50), partition="2020-01")
+    status, said = rebuild(kiosk, 1)
+    assert status == 0, said
+    assert "its training set is not the one that is in the lake now" in said
+
+
+def test_rows_that_are_gone_are_named_as_the_first_difference(kiosk: Kiosk) -> None:
+    where = "feature/stall/lately"
+    lake = kiosk.world().lake
+    less = lake.read(where).collect().filter(month="2020-01").head(9)
+    shutil.rmtree(kiosk.home / "lake" / where)
+    lake.replace(where, less, partition="2020-01")
+    status, said = rebuild(kiosk, 1)
+    assert status != 0
+    assert "could not be rebuilt: first difference: data. feature/stall/lately 2020-01: version " in said
+
+
+def test_a_version_that_nobody_registered_is_refused(kiosk: Kiosk) -> None:
+    assert "late has no version 7: the ledger knows 1 to 2." in rebuild(kiosk, 7)[1]
+
+
+def test_without_its_commit_a_version_is_made_again_only_on_demand_and_what_differs_is_told(kiosk: Kiosk) -> None:
+    shutil.rmtree(kiosk.source / ".git")
+    assert "cannot be checked out" in rebuild(kiosk, 1)[1]
+    status, said = rebuild(kiosk, 1, anyway=True)
+    assert status != 0
+    assert "first difference: data." in said
