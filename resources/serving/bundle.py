@@ -15,8 +15,12 @@ from resources.serving.lock import serving_lock
 from resources.serving.routes import DECLARATION, REQUIREMENTS, Declaration
 
 VERSION_LENGTH: Final = 16
-PLATFORM: Final[Mapping[str, str]] = {"resources": "resources.serving.service:declare", "mlops_assets": "mlops_assets.specs:Catalogue"}
-"""Packages of the platform of which a Bento holds a part: package -> where that part begins."""
+PLATFORM: Final = (
+    ("resources.serving.service:declare", "resources"),
+    ("mlops_assets.specs:Catalogue", "mlops_assets"),
+    ("mlops_assets.specs:Catalogue", "resources"),
+)
+"""The parts of the platform that a Bento holds: where each begins, and the package of which it takes what is imported from there."""
 
 SERVICE: Final = '''"""The service of this Bento: what BentoML imports."""
 
@@ -67,7 +71,7 @@ def bundle(declaration: Declaration) -> Bundle:
         REQUIREMENTS: serving_lock().read_bytes(),
         DECLARATION: declaration.content(),
     }
-    for package, start in PLATFORM.items():
+    for start, package in PLATFORM:
         platform |= _modules(start, package)
     files = dict(platform)
     for route in declaration.routes:
