@@ -1,57 +1,32 @@
 """The ledger: an append-only, hash-chained table of facts about models and things, and the observations that workers report.
 
-Appending is a compare-and-swap on the subject's head in one transaction, in which the table of states is checked. The chain runs over all
-subjects. Folds and states are pure and live in ``states``; this module only stores and reads. Works on SQLite and Postgres.
+Appending is a compare-and-swap on the subject's head in one transaction, in which the table of states is checked and the new head is
+signed: an entry is there with its signature or not at all. The chain runs over all subjects. Folds and states are pure and live in
+``states``; this module only stores and reads. Works on SQLite and Postgres.
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resources.errors import PlatformError, in_utc
 from resources.registry import states
+from resources.registry.heads import LedgerTampered, demand, newest, sign
 from resources.registry.identity import canonical, digest, plain
-from resources.registry.states import Entry, LedgerConflict, PayloadIncomplete
+from resources.registry.states import FREEZE, NEW, Entry, LedgerConflict, PayloadIncomplete
+from resources.registry.tables import ENTRIES, META, OBSERVATIONS, alone
+
+if TYPE_CHECKING:
+    from resources.security.keys import KeyRing
 
 LOCK_WAIT_SECONDS: Final = 30
-_META: Final = sa.MetaData()
-ENTRIES: Final = sa.Table(
-    "ledger",
-    _META,
-    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("subject", sa.Text, nullable=False, index=True),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("kind", "payload", "at", "data_at")),
-    sa.Column("activate_at", sa.Text),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("prev", sa.Text, unique=True),
-    sa.Column("hash", sa.Text, nullable=False, unique=True),
-)
-OBSERVATIONS: Final = sa.Table(
-    "observations",
-    _META,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("at", "worker", "subject", "what", "payload")),
-)
-_ALONE: Final[Mapping[str, str]] = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7064001)"}
-"""One writer at a time from its first read to its commit, because the chain runs over all subjects."""
-
-_SAYS: Final = "'the ledger is append-only'"
-_GUARDS: Final = (
-    ("sqlite", f"CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, {_SAYS}); END"),
-    ("sqlite", f"CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, {_SAYS}); END"),
-    ("postgresql", f"CREATE FUNCTION ledger_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION {_SAYS}; END $$"),
-    ("postgresql", "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger EXECUTE FUNCTION ledger_guard()"),
-)
-for _dialect, _guard in _GUARDS:
-    event.listen(ENTRIES, "after_create", sa.DDL(_guard).execute_if(dialect=_dialect))
 
 
 class LedgerUnavailable(PlatformError):
@@ -63,21 +38,15 @@ class LedgerUnavailable(PlatformError):
         )
 
 
-class LedgerTampered(PlatformError):
-    """The chain does not hold: rows were changed, removed, added or reordered behind the ledger's back."""
-
-    def __init__(self, *, seq: int, what: str) -> None:
-        super().__init__(
-            f"ledger entry {seq}: {what}. Nothing from this entry on can be trusted. "
-            "Restore the ledger from a backup; until then promote nothing. What is being served stays as it is."
-        )
-
-
 class Ledger:
-    """One ledger database. Opening does nothing; the tables are made at first use, by whoever comes first."""
+    """One ledger database. Opening does nothing; the tables are made at first use, by whoever comes first.
 
-    def __init__(self, url: str) -> None:
+    With a ring, each append signs the head and each check verifies it. Without one, a ledger whose head is signed is only read.
+    """
+
+    def __init__(self, url: str, ring: "KeyRing | None" = None) -> None:
         self.url = url
+        self.ring = ring
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -86,15 +55,15 @@ class Ledger:
         engine = sa.create_engine(self.url, pool_pre_ping=not sqlite, connect_args={"timeout": LOCK_WAIT_SECONDS} if sqlite else {})
         if sqlite:
             Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        with _alone(engine) as connection:
-            _META.create_all(connection)
+        with alone(engine) as connection:
+            META.create_all(connection)
         return engine
 
     @contextmanager
-    def _connected(self, *, alone: bool = False) -> Generator[sa.Connection]:
-        """A connection that sees every commit; ``alone``: that nobody else writes beside, committed at the end."""
+    def _connected(self, *, writes: bool = False) -> Generator[sa.Connection]:
+        """A connection that sees every commit; ``writes``: that nobody else writes beside, committed at the end."""
         try:
-            with _alone(self._engine) if alone else self._engine.connect() as connection:
+            with alone(self._engine) if writes else self._engine.connect() as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as problem:
             cause = problem.orig if isinstance(problem, DBAPIError) else problem
@@ -119,7 +88,7 @@ class Ledger:
         data_at, activate_at = in_utc("data_at", data_at), activate_at and in_utc("activate_at", activate_at)
         if not subject or not actor:
             raise PayloadIncomplete(subject=subject, kind=kind, field="a subject and an actor beside what is", found=(subject, actor))
-        with self._connected(alone=True) as connection:
+        with self._connected(writes=True) as connection:
             before = _entries(connection, subject)
             heads = [None, *(entry.hash for entry in before)]
             if heads[-1] != expect_head:
@@ -127,16 +96,18 @@ class Ledger:
                 if same is not None and (same.kind, same.payload, same.actor) == (kind, fact, actor):
                     return same
                 raise LedgerConflict(subject=subject, kind=kind, expected=expect_head, head=before[-1] if before else None)
-            states.check(subject, kind, fact, before)
-            last = connection.execute(sa.select(ENTRIES.c.seq, ENTRIES.c.hash).order_by(ENTRIES.c.seq.desc()).limit(1)).first()
-            now = datetime.now(UTC)
+            now, frozen = datetime.now(UTC), states.turned_on(_entries(connection, FREEZE), FREEZE) if kind in NEW else None
+            states.check(subject, kind, fact, before, at=now, frozen=frozen)
+            last = _last(connection)
+            demand(connection, self.ring, last)
             starts = activate_at or (now if kind in states.BEGINS_LIVE | states.ENDS_LIVE else None)
             row: dict[str, Any] = {
-                "seq": last.seq + 1 if last else 1, "subject": subject, "kind": kind, "payload": fact, "at": _stamp(now),
-                "data_at": _stamp(data_at), "activate_at": starts and _stamp(starts), "actor": actor, "prev": last.hash if last else None,
+                "seq": last[0] + 1, "subject": subject, "kind": kind, "payload": fact, "at": _stamp(now),
+                "data_at": _stamp(data_at), "activate_at": starts and _stamp(starts), "actor": actor, "prev": last[1],
             }  # fmt: skip
             row |= {"hash": digest(row), "payload": canonical(fact).decode()}
             connection.execute(ENTRIES.insert().values(**row))
+            sign(connection, self.ring, seq=row["seq"], content_hash=row["hash"])
         return Entry(**_read(row))
 
     def seq(self) -> int:
@@ -144,10 +115,10 @@ class Ledger:
         with self._connected() as connection:
             return connection.execute(sa.select(sa.func.max(ENTRIES.c.seq))).scalar() or 0
 
-    def entries(self, subject: str | None = None) -> tuple[Entry, ...]:
-        """Entries in order, of one subject or of all."""
+    def entries(self, subject: str | None = None, *, kinds: Sequence[str] = ()) -> tuple[Entry, ...]:
+        """Entries in order, of one subject or of all, of some kinds or of all."""
         with self._connected() as connection:
-            return _entries(connection, subject)
+            return _entries(connection, subject, kinds)
 
     def head(self, subject: str) -> str | None:
         """Hash of the subject's last entry."""
@@ -162,18 +133,29 @@ class Ledger:
         return states.live_for(self.entries(subject), in_utc("data_at", data_at))
 
     def verify(self) -> int:
-        """Recompute the whole chain; the number of entries that hold, or ``LedgerTampered``."""
-        prev, count = None, 0
-        with self._connected() as connection:
-            for count, row in enumerate(connection.execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq)).mappings(), start=1):
-                _verify(dict(row), count, prev)
-                prev = row["hash"]
+        """Recompute the whole chain and check that its end is the head that was signed; the number of entries, or ``LedgerTampered``."""
+        with self._connected(writes=True) as connection:  # an append between the two looks would read as a torn head
+            count, head = _chained(connection)
+            demand(connection, self.ring, (count, head))
         return count
+
+    def sign(self) -> int:
+        """Sign the head of a chain that holds and whose head no good key has signed yet: an act of its own, after a look at the entries."""
+        with self._connected(writes=True) as connection:
+            count, head = _chained(connection)
+            if head is not None:
+                sign(connection, self.ring, seq=count, content_hash=head)
+        return count
+
+    def signed_head(self) -> dict[str, Any] | None:
+        """The head that was signed last: ``seq``, ``hash``, ``key_id``, ``signature``."""
+        with self._connected() as connection:
+            return next(iter(newest(connection)), None)
 
     def observe(self, worker: str, subject: str, what: str, payload: Mapping[str, object]) -> None:
         """Report what a worker did; no compare-and-swap, no chain."""
         row = {"at": _stamp(datetime.now(UTC)), "worker": worker, "subject": subject, "what": what, "payload": canonical(payload).decode()}
-        with self._connected(alone=True) as connection:
+        with self._connected(writes=True) as connection:
             connection.execute(OBSERVATIONS.insert().values(**row))
 
     def observations(self) -> list[dict[str, Any]]:
@@ -184,18 +166,11 @@ class Ledger:
 
 
 @cache
-def ledger_at(url: str) -> Ledger:
-    """The one ledger of this process for a URL: engines are kept, not made per call."""
-    return Ledger(url)
+def ledger_at(url: str, keys: str = "") -> Ledger:
+    """The one ledger of this process for a URL, its heads signed by the ring in folder ``keys``: engines are kept, not made per call."""
+    from resources.security.keys import KeyRing
 
-
-@contextmanager
-def _alone(engine: sa.Engine) -> Generator[sa.Connection]:
-    """A connection that nobody else writes beside, committed at the end."""
-    with engine.connect() as connection:
-        connection.exec_driver_sql(_ALONE[engine.dialect.name])
-        yield connection
-        connection.commit()
+    return Ledger(url, KeyRing(keys) if keys else None)
 
 
 def _stamp(instant: datetime) -> str:
@@ -203,10 +178,26 @@ def _stamp(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _entries(connection: sa.Connection, subject: str | None) -> tuple[Entry, ...]:
+def _entries(connection: sa.Connection, subject: str | None, kinds: Sequence[str] = ()) -> tuple[Entry, ...]:
     query = sa.select(ENTRIES).order_by(ENTRIES.c.seq)
+    query = query.where(ENTRIES.c.kind.in_(kinds)) if kinds else query
     query = query if subject is None else query.where(ENTRIES.c.subject == subject)
     return tuple(Entry(**_read(row)) for row in connection.execute(query).mappings())
+
+
+def _last(connection: sa.Connection) -> tuple[int, str | None]:
+    """Number and hash of the last entry of all."""
+    found = connection.execute(sa.select(ENTRIES.c.seq, ENTRIES.c.hash).order_by(ENTRIES.c.seq.desc()).limit(1)).first()
+    return (found.seq, found.hash) if found else (0, None)
+
+
+def _chained(connection: sa.Connection) -> tuple[int, str | None]:
+    """Number and hash of the last entry, after every entry was checked against its hash and the one before."""
+    prev, count = None, 0
+    for count, row in enumerate(connection.execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq)).mappings(), start=1):
+        _verify(dict(row), count, prev)
+        prev = row["hash"]
+    return count, prev
 
 
 def _read(row: Mapping[Any, Any]) -> dict[str, Any]:

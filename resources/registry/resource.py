@@ -7,33 +7,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.errors import PlatformError
+from resources.registry import acts
 from resources.registry.releases import Release, Releases
-from resources.registry.states import BEGINS_LIVE, Entry, LedgerConflict, states
+from resources.registry.states import Entry, LedgerConflict
 from resources.security.keys import KeyRing, Purpose
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
-
-CARRIED: Final = ("manifest_hash", "statement_hash", "mlflow_run_id")
-"""What an entry that makes a version live repeats of its registration, so that a worker needs no second look."""
-
-NO_APPROVAL_NEEDED: Final = "gate passed, no approval needed"
-
-
-class VersionUnknown(PlatformError):
-    """A version that was never registered."""
-
-    def __init__(self, *, model: str, version: int, known: int) -> None:
-        has = f"it has versions 1 to {known}" if known else "it has none"
-        super().__init__(
-            f"{model} has no version {version}: {has}. Nothing was promoted; what is live stays live. "
-            f"Materialize release/{model}/candidate first."
-        )
 
 
 class Registry(dg.ConfigurableResource[Any]):
@@ -50,7 +34,11 @@ class Registry(dg.ConfigurableResource[Any]):
         """The ledger; one engine a process."""
         from resources.registry.ledger import ledger_at
 
-        return ledger_at(self.ledger_url)
+        return ledger_at(self.ledger_url, str(self.ring("ledger").root))
+
+    def desk(self) -> acts.Desk:
+        """Where acts are done."""
+        return acts.Desk(ledger=self.ledger(), releases=self.releases(), people=self.ring("people"))
 
     def releases(self) -> Releases:
         """The release store."""
@@ -84,21 +72,7 @@ class Registry(dg.ConfigurableResource[Any]):
 
         A change of the model between look and entry is a ``LedgerConflict``; a version that is live already returns its entry.
         """
-        ledger = self.ledger()
-        known = ledger.entries(model)
-        registered = {entry.version: entry for entry in _registered(known).values()}
-        if version not in registered:
-            raise VersionUnknown(model=model, version=version, known=len(registered))
-        said, head = registered[version].payload, known[-1].hash
-        name, about = said["content_hash"], {"content_hash": said["content_hash"], "version": version}
-        state = states(known)[name]
-        if state == "live":
-            return next(entry for entry in reversed(known) if entry.kind in BEGINS_LIVE and entry.content_hash == name)
-        if state == "candidate":
-            why: dict[str, object] = {"approvers": [], "why": NO_APPROVAL_NEEDED}
-            head = ledger.append(model, "approved", about | why, expect_head=head, actor=actor, data_at=data_at).hash
-        carried = {key: said[key] for key in CARRIED if key in said}
-        return ledger.append(model, "promoted", about | carried, expect_head=head, actor=actor, data_at=data_at, activate_at=activate_at)
+        return acts.promote(self.desk(), model, version, acts.By(actor=actor, data_at=data_at), activate_at=activate_at)
 
 
 def _registered(entries: Iterable[Entry]) -> dict[str | None, Entry]:

@@ -1,11 +1,12 @@
 """The one table of states and the folds over entries. Pure: entries in, answers out; no clock, no store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from resources.errors import PlatformError
+from resources.registry.approvals import DEFAULT_LEVEL, NEEDED, ApprovalsMissing, approvals
 
 BEGINS_LIVE: Final = frozenset({"promoted", "rolled_back", "alias_adopted"})
 ENDS_LIVE: Final = frozenset({"retired", "revoked", "archived"})
@@ -15,7 +16,7 @@ TRANSITIONS: Final[Mapping[str, Mapping[str | None, str]]] = {
     "registered": {None: "candidate", "trained": "candidate"},
     "gated": {"trained": "trained", "candidate": "candidate"},
     "refused": dict.fromkeys((None, "trained", "candidate", "approved"), "refused"),
-    "approved": {"candidate": "approved"},
+    "approved": {"candidate": "approved", "approved": "approved"},
     "promoted": {"approved": "live"},
     "rolled_back": {"retired": "live"},
     "alias_adopted": {"approved": "live", "retired": "live"},
@@ -29,8 +30,18 @@ TRANSITIONS: Final[Mapping[str, Mapping[str | None, str]]] = {
 }
 """What an entry of a kind makes of the thing that it is about: state before -> state after. What is not here is refused."""
 
-SWITCHES: Final[Mapping[str, str]] = {"held": "hold", "released_hold": "hold", "frozen": "freeze", "unfrozen": "freeze"}
+FREEZE: Final = "freeze"
+"""Subject and switch of the freeze, which is about every model."""
+
+HOLD: Final = "hold"
+SWITCHES: Final[Mapping[str, str]] = {"held": HOLD, "released_hold": HOLD, "frozen": FREEZE, "unfrozen": FREEZE}
 """Kinds about the whole subject, and the switch that they turn; the others are about the release that their payload names."""
+
+NEW: Final = frozenset({"promoted", "alias_adopted"})
+"""Kinds that bring something new to life: a freeze and a hold stop them. A rollback is the way back and is never stopped."""
+
+_ON: Final[Mapping[str, str]] = {"held": HOLD, "rolled_back": HOLD, "frozen": FREEZE}
+"""Kinds that turn a switch on. A rollback holds the model by the same entry: the next training must not bring the fault back."""
 
 NOTES: Final = frozenset({"overridden", "declassified"})
 """Kinds that change no state."""
@@ -85,6 +96,26 @@ class TransitionRefused(PlatformError):
         )
 
 
+class Held(PlatformError):
+    """A model whose next version does not go live until somebody lifts the hold."""
+
+    def __init__(self, *, subject: str, by: Entry) -> None:
+        super().__init__(
+            f"{subject} is held {since(by)}. Nothing was promoted; what is live stays live. When the cause is mended, lift it: "
+            f"python -m mlops_assets.operate lift {subject} --why '...' (job lift_hold), and promote again."
+        )
+
+
+class Frozen(PlatformError):
+    """The freeze is on."""
+
+    def __init__(self, *, subject: str, by: Entry) -> None:
+        super().__init__(
+            f"{subject}: the platform is frozen {since(by)}. Nothing was promoted; what is live goes on answering. "
+            "When the cause is mended, unfreeze it: python -m mlops_assets.operate unfreeze --why '...' (job unfreeze_platform)."
+        )
+
+
 class PayloadIncomplete(PlatformError):
     """An entry that does not name what it is about."""
 
@@ -92,16 +123,40 @@ class PayloadIncomplete(PlatformError):
         super().__init__(f"{subject}: an entry `{kind}` needs {field} in its payload, found {found!r}. Nothing was written.")
 
 
+def since(entry: Entry) -> str:
+    """Since when, by whom and why, in words."""
+    return f"since {entry.at.isoformat(timespec='seconds')} by {entry.actor}: {entry.payload.get('why') or 'no reason was given'}"
+
+
 def states(entries: Iterable[Entry]) -> dict[str, str]:
-    """State of each release (by content hash) and switch of one subject; a release that another replaced is ``retired``."""
+    """State of each release (by content hash) and switch of one subject; a release that another replaced is ``retired``.
+
+    A release that was approved by fewer people than its level asks for stays a candidate.
+    """
     found: dict[str, str] = {}
+    about: dict[str, list[Entry]] = {}
     for entry in entries:
         thing = _thing(entry.kind, entry.payload)
         if entry.kind in NOTES or thing is None:
             continue
         if entry.kind in BEGINS_LIVE:
             found |= dict.fromkeys([name for name, state in found.items() if state == "live"], "retired")
-        found[thing] = TRANSITIONS[entry.kind][found.get(thing)]
+        about.setdefault(thing, []).append(entry)
+        enough = entry.kind != "approved" or not approvals(about[thing], thing).lacking(entry.at)
+        found[thing] = TRANSITIONS[entry.kind][found.get(thing)] if enough else found[thing]
+        if entry.kind in _ON:
+            found[_ON[entry.kind]] = "on"
+    return found
+
+
+def turned_on(entries: Iterable[Entry], switch: str) -> Entry | None:
+    """The entry by which a switch is on now; None when it is off."""
+    found = None
+    for entry in entries:
+        if _ON.get(entry.kind) == switch:
+            found = entry
+        elif SWITCHES.get(entry.kind) == switch:
+            found = None
     return found
 
 
@@ -110,8 +165,12 @@ def versions(entries: Iterable[Entry]) -> dict[str, int]:
     return {entry.payload["content_hash"]: entry.payload["version"] for entry in entries if entry.kind == "registered"}
 
 
-def check(subject: str, kind: str, payload: Mapping[str, Any], before: Sequence[Entry]) -> None:
-    """Refuse an entry that does not follow from the subject's entries before it."""
+def check(
+    subject: str, kind: str, payload: Mapping[str, Any], before: Sequence[Entry], *, at: datetime, frozen: Entry | None = None
+) -> None:
+    """Refuse an entry, written at wall instant ``at``, that does not follow from the subject's entries before it, or from a freeze."""
+    for field in _lacks(kind, payload):
+        raise PayloadIncomplete(subject=subject, kind=kind, field=field, found=dict(payload))
     if kind in NOTES:
         return
     if kind not in TRANSITIONS:
@@ -120,6 +179,8 @@ def check(subject: str, kind: str, payload: Mapping[str, Any], before: Sequence[
     if not isinstance(thing, str):
         raise PayloadIncomplete(subject=subject, kind=kind, field="content_hash", found=thing)
     state = states(before).get(thing)
+    if kind in NEW:
+        _refuse_new(subject, thing, payload, before, at=at, frozen=frozen, unapproved=state in {"candidate", "approved"})
     if state not in TRANSITIONS[kind]:
         allowed = [one for one, table in TRANSITIONS.items() if state in table and SWITCHES.get(one) == SWITCHES.get(kind)]
         shown = f"the {thing}" if kind in SWITCHES else f"release {thing[:12]}"
@@ -129,6 +190,40 @@ def check(subject: str, kind: str, payload: Mapping[str, Any], before: Sequence[
     needed = kind == "registered" or kind in BEGINS_LIVE or said is not None
     if number is not None and needed and said != number:
         raise PayloadIncomplete(subject=subject, kind=kind, field=f"version {number}, the number of {thing[:12]},", found=said)
+
+
+def _refuse_new(
+    subject: str, thing: str, payload: Mapping[str, Any], before: Sequence[Entry], *, at: datetime, frozen: Entry | None, unapproved: bool
+) -> None:
+    """What stops something new from going live: the freeze, a hold, too few approvals."""
+    if frozen is not None:
+        raise Frozen(subject=subject, by=frozen)
+    if (held := turned_on(before, HOLD)) is not None:
+        raise Held(subject=subject, by=held)
+    if unapproved and (lacking := approvals(before, thing).lacking(at)):
+        raise ApprovalsMissing(model=subject, version=payload.get("version"), lacking=lacking)
+
+
+def _lacks(kind: str, payload: Mapping[str, Any]) -> Iterator[str]:
+    """What the payload of an entry must name beside its release."""
+    if kind == "registered" and payload.get("level", DEFAULT_LEVEL) not in NEEDED:
+        yield f"a level out of {', '.join(NEEDED)}"
+    if kind == "overridden" or (kind == "approved" and "approver" in payload):
+        yield from (field for field in _SIGNED[kind] if not payload.get(field))
+        yield from () if _aware(payload.get("expires_at")) else ("expires_at, an instant with a time zone,",)
+
+
+_SIGNED: Final[Mapping[str, tuple[str, ...]]] = {
+    "approved": ("approver", "content_hash", "token_id"),
+    "overridden": ("person", "content_hash", "token_id", "why"),
+}
+
+
+def _aware(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _thing(kind: str, payload: Mapping[str, Any]) -> Any:

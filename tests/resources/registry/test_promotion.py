@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from resources.registry.acts import VersionUnknown
 from resources.registry.ledger import Ledger
 from resources.registry.releases import ReleaseChanged, ReleaseMissing
-from resources.registry.resource import Registry, VersionUnknown
+from resources.registry.resource import Registry
 from resources.registry.states import Entry, LedgerConflict, TransitionRefused, states, upcoming
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)

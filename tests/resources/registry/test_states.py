@@ -118,7 +118,7 @@ BEFORE = {
 ALLOWED = {
     "unknown": {"trained", "registered", "refused"},
     "candidate": {"gated", "refused", "approved", "archived", "revoked"},
-    "approved": {"promoted", "alias_adopted", "refused", "archived", "revoked"},
+    "approved": {"approved", "promoted", "alias_adopted", "refused", "archived", "revoked"},
     "live": {"retired", "archived", "revoked"},
     "retired": {"rolled_back", "alias_adopted", "archived", "revoked"},
     "revoked": set[str](),
@@ -132,7 +132,7 @@ def test_only_what_the_table_of_states_says_may_follow(state: str) -> None:
     found = set[str]()
     for kind in KINDS - NOT_OF_A_RELEASE:
         try:
-            check("churn", kind, {"content_hash": A, "version": 1}, story(*BEFORE[state]))
+            check("churn", kind, {"content_hash": A, "version": 1}, story(*BEFORE[state]), at=NOON)
         except TransitionRefused:
             continue
         found.add(kind)
@@ -143,7 +143,7 @@ def test_the_refusal_says_what_may_follow() -> None:
     with pytest.raises(
         TransitionRefused, match=r"churn: release aaaaaaaaaaaa is candidate, so it cannot be promoted\..* approved, archived"
     ):
-        check("churn", "promoted", {"content_hash": A, "version": 1}, story(("registered", A, 0)))
+        check("churn", "promoted", {"content_hash": A, "version": 1}, story(("registered", A, 0)), at=NOON)
 
 
 @pytest.mark.parametrize(
@@ -158,22 +158,22 @@ def test_the_refusal_says_what_may_follow() -> None:
 )
 def test_an_entry_has_to_name_what_it_is_about(kind: str, payload: dict[str, object], names: str) -> None:
     with pytest.raises(PayloadIncomplete, match=names):
-        check("churn", kind, payload, story(("registered", A, 0), ("approved", A, 0)))
+        check("churn", kind, payload, story(("registered", A, 0), ("approved", A, 0)), at=NOON)
 
 
 def test_a_kind_that_nobody_knows_is_refused() -> None:
     with pytest.raises(TransitionRefused, match="not a kind of entry"):
-        check("churn", "blessed", {}, [])
+        check("churn", "blessed", {}, [], at=NOON)
 
 
 def test_a_switch_is_not_turned_on_twice() -> None:
     frozen = story(("frozen", A, 0))
     assert states(frozen)["freeze"] == "on"
-    check("freeze", "unfrozen", {}, frozen)
+    check("freeze", "unfrozen", {}, frozen, at=NOON)
     with pytest.raises(TransitionRefused, match="the freeze is on, so it cannot be frozen"):
-        check("freeze", "frozen", {}, frozen)
+        check("freeze", "frozen", {}, frozen, at=NOON)
 
 
 def test_what_was_never_turned_on_cannot_be_turned_off() -> None:
     with pytest.raises(TransitionRefused, match="the hold is unknown"):
-        check("churn", "released_hold", {}, [])
+        check("churn", "released_hold", {}, [], at=NOON)

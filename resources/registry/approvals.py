@@ -1,0 +1,76 @@
+"""Who must agree before a release goes live, by its security level, and who has. Pure: entries in, answers out; no clock, no store."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from resources.errors import PlatformError
+
+if TYPE_CHECKING:
+    from resources.registry.states import Entry
+
+NEEDED: Final[Mapping[str, int]] = {"public": 0, "internal": 0, "confidential": 1, "restricted": 2}
+"""How many different people a level asks for, one of whom has not trained the release."""
+
+DEFAULT_LEVEL: Final = "internal"
+"""Of a release whose registration names none: it then needs nobody, as the gate alone decides there."""
+
+
+class ApprovalsMissing(PlatformError):
+    """A release that too few people have approved."""
+
+    def __init__(self, *, model: str, version: object, lacking: str) -> None:
+        super().__init__(
+            f"{model}: version {version} may not go live yet: {lacking}. Nothing was promoted; what is live stays live. Have it approved: "
+            f"python -m mlops_assets.operate approve {model} {version} --token <file of the person's token> (job approve_release)."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approvals:
+    """What a release needs and what it was given."""
+
+    level: str
+    trainers: frozenset[str]
+    given: Sequence["Entry"]
+
+    @property
+    def needed(self) -> int:
+        """How many people the level asks for."""
+        return NEEDED[self.level]
+
+    def valid(self, at: datetime) -> dict[str, "Entry"]:
+        """The approval of each person that has not expired at ``at``."""
+        known = {str(one.payload.get("approver")): one for one in self.given if one.payload.get("approver")}
+        return {who: one for who, one in known.items() if at < expiry(one)}
+
+    def lacking(self, at: datetime) -> str:
+        """What is missing at ``at``, in words; empty when there are enough."""
+        people = self.valid(at)
+        if len(people) >= self.needed and (not self.needed or set(people) - self.trainers):
+            return ""
+        have = f"has that of {', '.join(sorted(people))}" if people else "has none"
+        expired = sorted({str(one.payload["approver"]) for one in self.given if one.payload.get("approver")} - set(people))
+        lapsed = f" ({', '.join(expired)} approved it and that has expired)" if expired else ""
+        alone = f", who trained it; a trainer does not approve alone (trained by {', '.join(sorted(self.trainers))})"
+        why = alone if people and len(people) >= self.needed else ""
+        number = "1 person's approval" if self.needed == 1 else f"the approval of {self.needed} different people"
+        return f"a {self.level} model needs {number} and {have}{lapsed}{why}"
+
+
+def expiry(entry: "Entry") -> datetime:
+    """Until when an approval or an override counts."""
+    return datetime.fromisoformat(str(entry.payload["expires_at"]))
+
+
+def approvals(entries: Iterable["Entry"], content_hash: str) -> Approvals:
+    """What the release needs and has, by its subject's entries."""
+    about = [entry for entry in entries if entry.content_hash == content_hash]
+    made = [entry for entry in about if entry.kind in {"trained", "registered"}]
+    levels = [str(one.payload["level"]) for one in made if one.kind == "registered" and "level" in one.payload]
+    return Approvals(
+        level=next(iter(levels), DEFAULT_LEVEL),
+        trainers=frozenset({one.actor for one in made} | {str(one.payload["committer"]) for one in made if one.payload.get("committer")}),
+        given=[entry for entry in about if entry.kind == "approved"],
+    )
