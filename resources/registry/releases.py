@@ -5,8 +5,6 @@ file. No pickle, in or out.
 """
 
 import errno
-import importlib
-import io
 import json
 import os
 import re
@@ -18,10 +16,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from resources.errors import PlatformError
-from resources.registry.identity import NotPlain, canonical, digest, sha256
+from resources.registry.formats import NAME, UnsafePart, decoded, encoded
+from resources.registry.identity import canonical, digest, sha256
 from resources.registry.states import Entry
 
 FORMAT: Final = 1
@@ -30,9 +29,7 @@ RECORD: Final = "record.json"
 SIGNATURE: Final = "signature.json"
 UNFINISHED: Final = ".unfinished"
 UNFINISHED_SECONDS: Final = 3600
-_NAME: Final = re.compile(r"(?!manifest$|record$|signature$)[A-Za-z][A-Za-z0-9_]{0,63}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_NUM_THREADS: Final = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +41,6 @@ class Release:
     parts: Mapping[str, Any]
     record: Mapping[str, Any]
     signature: Mapping[str, Any]
-
-
-class UnsafePart(PlatformError):
-    """A part for which there is no safe format."""
-
-    def __init__(self, *, model: str, part: str, why: str) -> None:
-        super().__init__(
-            f"{model}: part {part!r} cannot be stored: {why}. Nothing was written. Return from fit only LightGBM or XGBoost boosters, "
-            "numeric numpy arrays and plain JSON values, under names of letters, digits and underscores."
-        )
 
 
 class ReleaseMissing(PlatformError):
@@ -94,7 +81,7 @@ class Releases:
 
     def path(self, model: str, content_hash: str) -> Path:
         """Where a release lies, whether or not it does."""
-        if not _NAME.fullmatch(model) or not _HASH.fullmatch(content_hash):
+        if not NAME.fullmatch(model) or not _HASH.fullmatch(content_hash):
             raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
         return self.root / model / content_hash
 
@@ -103,8 +90,8 @@ class Releases:
 
         ``record`` is ``{"identity": …, "provenance": …}``.
         """
-        files = dict(_encoded(model, name, value) for name, value in sorted(parts.items()))
-        if not files or not _NAME.fullmatch(model):
+        files = dict(encoded(model, name, value) for name, value in sorted(parts.items()))
+        if not files or not NAME.fullmatch(model):
             raise UnsafePart(model=model, part="", why="a release needs a model's name and at least one part")
         files |= {SIGNATURE: canonical(signature), RECORD: canonical({"provenance": {}, **record})}
         named, manifest = _manifest(model, files)
@@ -120,7 +107,7 @@ class Releases:
     def load(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> Release:
         """Check every byte, then read. With the ledger's ``manifest_hash`` a changed provenance is found as well."""
         files = self._verified(model, content_hash, manifest_hash)
-        parts = {name.split(".")[0]: _decoded(name, files[name]) for name in _parts(files)}
+        parts = {name.split(".")[0]: decoded(model, name, files[name]) for name in _parts(files)}
         record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
         return Release(model=model, content_hash=content_hash, parts=parts, record=record, signature=signature)
 
@@ -215,45 +202,3 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _encoded(model: str, name: str, value: Any) -> tuple[str, bytes]:
-    """File name and bytes of a part; the format follows from the type."""
-    if not _NAME.fullmatch(name):
-        raise UnsafePart(model=model, part=name, why="its name is not allowed")
-    kind = cast("type[object]", type(value))
-    match f"{kind.__module__.split('.')[0]}.{kind.__name__}":
-        case "lightgbm.Booster":
-            return f"{name}.lgb.txt", _NUM_THREADS.sub("[num_threads: 0]", value.model_to_string()).encode()  # equal trees, equal bytes
-        case "xgboost.Booster":
-            return f"{name}.ubj", bytes(value.save_raw("ubj"))
-        case "numpy.ndarray":
-            import numpy as np
-
-            if value.dtype.hasobject:
-                raise UnsafePart(model=model, part=name, why=f"an array of {value.dtype} can hold anything, also code")
-            buffer = io.BytesIO()
-            np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)
-            return f"{name}.npy", buffer.getvalue()
-        case _:
-            try:
-                return f"{name}.json", canonical(value)
-            except NotPlain as problem:
-                raise UnsafePart(model=model, part=name, why=str(problem).split(", so ", maxsplit=1)[0]) from problem
-
-
-def _decoded(name: str, content: bytes) -> Any:
-    """A part from bytes that have been verified."""
-    if name.endswith(".lgb.txt"):
-        import lightgbm
-
-        return lightgbm.Booster(model_str=content.decode())
-    if name.endswith(".ubj"):
-        booster: Any = importlib.import_module("xgboost").Booster()  # not a dependency of ours: a project that fits with it brings it
-        booster.load_model(bytearray(content))
-        return booster
-    if name.endswith(".npy"):
-        import numpy as np
-
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    return json.loads(content)
