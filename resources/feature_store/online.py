@@ -64,7 +64,7 @@ class PackedOnlineStore(OnlineStore):
             pl.DataFrame(columns),
             since=pl.Series([microseconds(stamp) for stamp in stamps], dtype=pl.Int64),
             until=pl.Series([_trusted_until(table, stamp) for stamp in stamps], dtype=pl.Int64),
-            version=None,
+            read=None,
         )
         self.rows(config).write(place_of(config.project, lookup), names, rows)
         if progress:

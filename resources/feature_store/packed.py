@@ -1,8 +1,8 @@
 """Online rows as bytes, and the port of the stores that keep them. Light: a serving process imports it, Feast and Dagster it does not know.
 
-A packed row, big-endian: from when it holds (``since``), one more than the version of the lake table that it was read from, until when
-it can be trusted (``valid_until``, exclusive), a byte of state and one a feature that says whether it is null, the numbers, and the texts
-as JSON. Instants are microseconds of Unix time.
+A packed row, big-endian: from when it holds (``since``), what it was read from (``Reading``), until when it can be trusted
+(``valid_until``, exclusive), a byte of state and one a feature that says whether it is null, the numbers, and the texts as JSON. Instants
+are microseconds of Unix time.
 """
 
 import struct
@@ -20,10 +20,14 @@ import polars as pl
 from resources.feature_store.declarations import Dtype
 
 HEAD: Final = struct.Struct(">qq")
-"""``since`` and version: what a store compares."""
+"""``since`` and reading: what a store compares."""
 HEADS: Final = 4
-"""Fields before the numbers: ``since``, version, ``valid_until``, state and nulls."""
-NO_VERSION: Final = 0
+"""Fields before the numbers: ``since``, reading, ``valid_until``, state and nulls."""
+NOT_READ: Final = 0
+VERSION_BIT: Final = 41
+"""The lowest bit of the version in a reading; those below hold the instant, in ticks, until the year 2255."""
+TICK_BITS: Final = 12
+"""A tick is 4,096 microseconds."""
 NEVER: Final = 2**63 - 1
 """``valid_until`` of a row that only a newer one ends."""
 ROW, GONE = b"\0", b"\1"
@@ -33,6 +37,19 @@ NUMPY: Final[dict[Dtype, str]] = {"int64": ">i8", "float64": ">f8", "bool": "?"}
 TYPES: Final[dict[Dtype, pl.DataType]] = {"string": pl.String(), "int64": pl.Int64(), "float64": pl.Float64(), "bool": pl.Boolean()}
 
 Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The version of the lake table that a row was read from, and ``at`` which instant it held as far as that version knows."""
+
+    version: int
+    at: int
+
+    def packed(self) -> int:
+        """Both in one number, greater for a newer version: one more than the version, and the ticks up to the instant, rounded up."""
+        ticks = -(-self.at >> TICK_BITS)
+        return (self.version + 1) << VERSION_BIT | min(max(0, ticks), (1 << VERSION_BIT) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +84,15 @@ class Layout:
         """Stands for a key that has no row."""
         gone = GONE + bytes(len(self.features))
         zeros = [False if dtype == "bool" else 0 for _, _, dtype in self.numbers]
-        return self.record.pack(0, NO_VERSION, NEVER, gone, *zeros) + (orjson.dumps([None] * len(self.texts)) if self.texts else b"")
+        return self.record.pack(0, NOT_READ, NEVER, gone, *zeros) + (orjson.dumps([None] * len(self.texts)) if self.texts else b"")
 
-    def pack(self, frame: pl.DataFrame, *, since: pl.Series, until: pl.Series, version: int | None, gone: bool = False) -> list[bytes]:
+    def pack(self, frame: pl.DataFrame, *, since: pl.Series, until: pl.Series, read: Reading | None, gone: bool = False) -> list[bytes]:
         """A packed row for each row of ``frame``, which has a column a feature; instants as integers, ``until`` null for never."""
         state = [("state", "u1"), ("nulls", "u1", (len(self.features),))]
         numbers = [(f"n{at}", NUMPY[dtype]) for at, _, dtype in self.numbers]
-        rows: Any = np.zeros(frame.height, np.dtype([("since", ">i8"), ("version", ">i8"), ("until", ">i8"), *state, *numbers]))
+        rows: Any = np.zeros(frame.height, np.dtype([("since", ">i8"), ("read", ">i8"), ("until", ">i8"), *state, *numbers]))
         rows["since"] = since.to_numpy()
-        rows["version"] = NO_VERSION if version is None else version + 1
+        rows["read"] = NOT_READ if read is None else read.packed()
         rows["until"] = until.fill_null(NEVER).to_numpy()
         rows["state"] = ord(GONE if gone else ROW)
         for at, (name, _) in enumerate(self.features):
@@ -92,8 +109,8 @@ class Layout:
 
     def loaded(self, row: bytes) -> bool:
         """Whether a row is there, and was read from a lake table."""
-        _, version, _, flags, *_ = self.record.unpack_from(row)
-        return version != NO_VERSION and flags[:1] == ROW
+        _, read, _, flags, *_ = self.record.unpack_from(row)
+        return read != NOT_READ and flags[:1] == ROW
 
     def texts_of(self, rows: Sequence[bytes]) -> dict[int, Sequence[Value]]:
         """The texts of rows, by position."""
@@ -163,6 +180,9 @@ class Place:
 
 class PackedRows(ABC):
     """Rows by place and key. A write never takes a key back to an earlier instant, nor at one instant to an older version.
+
+    Of two rows that were read from different versions of a table the newer version decides: its row holds, though it begin earlier, because
+    the other is in the table no more. What begins after the instant of the newer reading it leaves alone. Pushed rows were read from none.
 
     A write of several rows is there or not, whenever the process dies; several writers at once end as if one had come after the other.
     """

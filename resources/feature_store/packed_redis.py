@@ -4,26 +4,38 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from resources.feature_store.packed import PackedRows, Place
+from resources.feature_store.packed import TICK_BITS, VERSION_BIT, PackedRows, Place
 from resources.settings import handed_over
 
 CHUNK: Final = 2000
 """Rows that one script writes: some milliseconds in which Redis answers nobody else."""
 
-SCRIPT: Final = """
-local none, written = string.rep('\\0', 8), 0
-local function compared(a, b, from)
-    local ah, al = struct.unpack('>i4I4', string.sub(a, from, from + 7))
-    local bh, bl = struct.unpack('>i4I4', string.sub(b, from, from + 7))
-    if ah ~= bh then return ah - bh end
-    return al - bl
+HIGH: Final = 1 << VERSION_BIT - 32
+"""The upper half of a reading is its version times this and the upper part of its ticks."""
+SCRIPT: Final = f"""
+local written = 0
+local function after(high, low, reading_high, reading_low)
+    return high * {1 << 32 - TICK_BITS} + math.ceil(low / {1 << TICK_BITS}) > reading_high % {HIGH} * {1 << 32} + reading_low
+end
+local function holds(new, old)
+    local high, low, read_high, read_low = struct.unpack('>i4I4I4I4', new)
+    local old_high, old_low, old_read_high, old_read_low = struct.unpack('>i4I4I4I4', old)
+    local newer = high ~= old_high and high - old_high or low - old_low
+    local read_later = read_high ~= old_read_high and read_high - old_read_high or read_low - old_read_low
+    local pushed, over_pushed = read_high + read_low == 0, old_read_high + old_read_low == 0
+    local versions = math.floor(read_high / {HIGH}) - math.floor(old_read_high / {HIGH})
+    if pushed or over_pushed or versions == 0 then
+        return newer > 0 or (newer == 0 and (pushed or read_later >= 0)), newer == 0 and pushed
+    end
+    if versions > 0 then return not after(old_high, old_low, read_high, read_low) end
+    return after(high, low, old_read_high, old_read_low)
 end
 for i = 1, #ARGV, 2 do
     local old, new = redis.call('HGET', KEYS[1], ARGV[i]), ARGV[i + 1]
-    local newer = old and compared(new, old, 1) or 1
-    local unversioned = string.sub(new, 9, 16) == none
-    if newer == 0 and unversioned then new = string.sub(new, 1, 8) .. string.sub(old, 9, 16) .. string.sub(new, 17) end
-    if newer > 0 or (newer == 0 and (unversioned or compared(new, old, 9) >= 0)) then
+    local held, corrects = true, false
+    if old then held, corrects = holds(new, old) end
+    if corrects then new = string.sub(new, 1, 8) .. string.sub(old, 9, 16) .. string.sub(new, 17) end
+    if held then
         redis.call('HSET', KEYS[1], ARGV[i], new)
         written = written + 1
     end

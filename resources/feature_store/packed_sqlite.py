@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from resources.feature_store.packed import HEAD, PackedRows, Place
+from resources.feature_store.packed import HEAD, NOT_READ, TICK_BITS, VERSION_BIT, PackedRows, Place
 
 BUSY_SECONDS: Final = 30
 
@@ -21,15 +21,23 @@ CREATE TABLE IF NOT EXISTS packed (
     PRIMARY KEY (project, view, layout, key)
 ) WITHOUT ROWID, STRICT
 """
-UPSERT: Final = """
+AFTER: Final = f"(({{}}.since + {(1 << TICK_BITS) - 1}) >> {TICK_BITS}) > ({{}}.version & {(1 << VERSION_BIT) - 1})"
+"""Whether one row begins after the instant for which another was read."""
+UPSERT: Final = f"""
 INSERT INTO packed (project, view, layout, key, since, version, row) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (project, view, layout, key) DO UPDATE SET
     since = excluded.since, row = excluded.row,
-    version = iif(excluded.version = 0 AND excluded.since = packed.since, packed.version, excluded.version)
-WHERE excluded.since > packed.since
-    OR (excluded.since = packed.since AND (excluded.version >= packed.version OR excluded.version = 0))
-"""
-"""Version 0: not read from the lake."""
+    version = iif(excluded.version = {NOT_READ} AND excluded.since = packed.since, packed.version, excluded.version)
+WHERE CASE
+    WHEN excluded.version = {NOT_READ} OR packed.version = {NOT_READ}
+        OR (excluded.version >> {VERSION_BIT}) = (packed.version >> {VERSION_BIT})
+    THEN excluded.since > packed.since
+        OR (excluded.since = packed.since AND (excluded.version >= packed.version OR excluded.version = {NOT_READ}))
+    WHEN excluded.version > packed.version THEN NOT {AFTER.format("packed", "excluded")}
+    ELSE {AFTER.format("excluded", "packed")}
+END
+"""  # noqa: S608  nothing but this module's own numbers and names goes into it
+"""The column ``version`` holds the reading."""
 
 ONE_VIEW: Final = """
 SELECT packed.row FROM json_each(?) AS asked

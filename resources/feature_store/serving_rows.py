@@ -10,7 +10,7 @@ import polars as pl
 from resources.feature_store.asof import INSTANT, RECENT, Columns, latest
 from resources.feature_store.declarations import STAMP
 from resources.feature_store.direct import STATUS, Lookup, Reader, microseconds
-from resources.feature_store.packed import TYPES, PackedRows, Place, pack_keys
+from resources.feature_store.packed import TYPES, PackedRows, Place, Reading, pack_keys
 from resources.feature_store.refusals import UnfitPush
 from resources.feature_store.registration import WINDOW
 
@@ -76,8 +76,9 @@ def put(store: "feast.FeatureStore", view: "feast.FeatureView", rows: PackedRows
     else:
         known = _recent_and_older(source, table, wanted, until)
     held = last_known(known, columns=source.columns(lookup.keys), until=until, ttl=view.ttl or None, window=window_of(view))
-    written = _write(rows, place, lookup, held, stamp=source.timestamp_field, version=table.version())
-    removed = 0 if since and month else _remove_others(rows, place, lookup, held, until, table.version())
+    read = Reading(version=table.version(), at=microseconds(until))
+    written = _write(rows, place, lookup, held, stamp=source.timestamp_field, read=read)
+    removed = 0 if since and month else _remove_others(rows, place, lookup, held, until, read)
     newest = held.select(pl.col(source.timestamp_field).max()).item()
     return Loaded(rows=written + removed, newest=newest, sample=_read_back(rows, place, lookup, held.head(SAMPLE), at=until))
 
@@ -94,7 +95,7 @@ def push(view: "feast.FeatureView", rows: PackedRows, project: str, fresh: pl.Da
     _demand(view, lookup, fresh, stamp)
     expiry = pl.col(stamp) + TICK if window_of(view) else pl.col(stamp) + view.ttl + TICK if view.ttl else pl.lit(None, dtype=INSTANT)
     dated = fresh.with_columns(pl.col(stamp).cast(INSTANT)).with_columns(expiry.alias(VALID_UNTIL))
-    return _write(rows, place_of(project, lookup), lookup, dated, stamp=stamp, version=None)
+    return _write(rows, place_of(project, lookup), lookup, dated, stamp=stamp, read=None)
 
 
 def delete(view: "feast.FeatureView", rows: PackedRows, project: str, keys: pl.DataFrame, *, at: datetime) -> int:
@@ -119,11 +120,11 @@ def _recent_and_older(source: Any, table: Any, wanted: dict[str, Any], until: da
     return pl.concat([recent, older])
 
 
-def _write(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, *, stamp: str, version: int | None) -> int:
+def _write(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, *, stamp: str, read: Reading | None) -> int:
     written = 0
     for some in held.iter_slices(CHUNK):
         since, until = (some[name].dt.epoch("us") for name in (stamp, VALID_UNTIL))
-        packed = lookup.packing.pack(some, since=since, until=until, version=version)
+        packed = lookup.packing.pack(some, since=since, until=until, read=read)
         written += rows.write(place, pack_keys(some.select(lookup.keys)), packed)
     return written
 
@@ -138,10 +139,10 @@ def _read_back(rows: PackedRows, place: Place, lookup: Lookup, some: pl.DataFram
     return keys.with_columns(*features, pl.Series(STAMP, told.since).cast(INSTANT), pl.Series("status", told.status, dtype=STATUS))
 
 
-def _remove_others(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, until: datetime, version: int) -> int:
-    """Bury the keys that an earlier load read from the table and this one did not; pushed rows have no version and stay."""
+def _remove_others(rows: PackedRows, place: Place, lookup: Lookup, held: pl.DataFrame, until: datetime, read: Reading) -> int:
+    """Bury the keys that an earlier load read from the table and this one did not; pushed rows were read from none and stay."""
     others = sorted({*rows.keys(place)}.difference(pack_keys(held.select(lookup.keys))))
-    return sum(_bury(rows, place, lookup, some, until, version) for some in _versioned(rows, place, lookup, others))
+    return sum(_bury(rows, place, lookup, some, until, read) for some in _versioned(rows, place, lookup, others))
 
 
 def _versioned(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[str]) -> Iterator[list[str]]:
@@ -151,11 +152,11 @@ def _versioned(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[st
         yield [key for key, row in found if row is not None and lookup.packing.loaded(row)]
 
 
-def _bury(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[str], at: datetime, version: int | None) -> int:
+def _bury(rows: PackedRows, place: Place, lookup: Lookup, keys: Sequence[str], at: datetime, read: Reading | None) -> int:
     nothing = pl.DataFrame({name: pl.Series([None] * len(keys), dtype=TYPES[dtype]) for name, dtype in lookup.features.items()})
     instant = pl.Series([at] * len(keys), dtype=INSTANT).dt.epoch("us")
     never = pl.Series([None] * len(keys), dtype=pl.Int64)
-    return rows.write(place, keys, lookup.packing.pack(nothing, since=instant, until=never, version=version, gone=True)) if keys else 0
+    return rows.write(place, keys, lookup.packing.pack(nothing, since=instant, until=never, read=read, gone=True)) if keys else 0
 
 
 def _demand(view: "feast.FeatureView", lookup: Lookup, fresh: pl.DataFrame, stamp: str) -> None:

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources.feature_store.direct import Lookup, Reader, opened
-from resources.feature_store.packed import TYPES, Layout, PackedRows, Place, Value, pack_keys
+from resources.feature_store.packed import TYPES, Layout, PackedRows, Place, Reading, Value, pack_keys
 from tests.servers.redis import Redis, redis
 
+SECOND: Final = 1_000_000
 LAYOUT: Final = Layout(name="1", features=(("n", "int64"), ("x", "float64"), ("word", "string"), ("yes", "bool"), ("again", "string")))
 PLACE: Final = Place(project="p", view="v", layout="1")
 LOOKUP: Final = Lookup(view="v", layout="1", keys=("k",), features=dict(LAYOUT.features))
@@ -46,11 +47,13 @@ class Write:
     values: tuple[Value, ...]
     until: int | None = None
     gone: bool = False
+    at: int = 0
 
     def packed(self) -> bytes:
         frame = pl.DataFrame([self.values], schema={name: TYPES[dtype] for name, dtype in LAYOUT.features}, orient="row")
         since, until = pl.Series([self.since], dtype=pl.Int64), pl.Series([self.until], dtype=pl.Int64)
-        (row,) = LAYOUT.pack(frame, since=since, until=until, version=self.version, gone=self.gone)
+        read = None if self.version is None else Reading(version=self.version, at=self.at)
+        (row,) = LAYOUT.pack(frame, since=since, until=until, read=read, gone=self.gone)
         return row
 
 
@@ -62,11 +65,12 @@ WRITES: Final = st.lists(
     st.builds(
         Write,
         key=st.sampled_from(["a", "b", "", "é"]),
-        since=st.sampled_from([-5, 0, 1, 2, 2**60]),
+        since=st.sampled_from([-5 * SECOND, 0, SECOND, 2 * SECOND, 2**52]),
         version=st.sampled_from([None, 0, 1, 300]),
         values=VALUES,
-        until=st.sampled_from([None, 0, 2, 5]),
+        until=st.sampled_from([None, 0, 2 * SECOND, 5 * SECOND]),
         gone=st.booleans(),
+        at=st.sampled_from([0, SECOND, 2 * SECOND, 5 * SECOND, 2**52]),
     ),
     max_size=12,
 )
@@ -75,15 +79,22 @@ WRITES: Final = st.lists(
 def held(model: dict[str, Write], write: Write) -> Write | None:
     """What a key holds after a write, or None if the write is to be left out: the plain reading of the promise."""
     old = model.get(write.key)
-    if old is None or write.since > old.since:
+    if old is None:
         return write
-    if write.since < old.since or not (write.version is None or old.version is None or write.version >= old.version):
-        return None
-    return replace(write, version=old.version) if write.version is None else write
+    if write.version is not None and old.version is not None and write.version != old.version:
+        older, newer = sorted([old, write], key=lambda one: one.version or 0)
+        holds = older if older.since > newer.at else newer
+    elif write.since != old.since:
+        holds = max(old, write, key=lambda one: one.since)
+    elif write.version is None:
+        return replace(write, version=old.version, at=old.at)
+    else:
+        holds = old if old.version is not None and old.at > write.at else write
+    return write if holds is write else None
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(writes=WRITES, cut=st.integers(0, 12), at=st.integers(-6, 6))
+@given(writes=WRITES, cut=st.integers(0, 12), at=st.integers(-6, 6).map(lambda seconds: seconds * SECOND))
 def test_a_store_holds_what_a_dictionary_holds(rows: PackedRows, writes: list[Write], cut: int, at: int) -> None:
     rows.forget("p", "v")
     model: dict[str, Write] = {}
@@ -115,6 +126,19 @@ def test_a_store_holds_what_a_dictionary_holds(rows: PackedRows, writes: list[Wr
     assert {*rows.keys(PLACE)} == {*model}
 
 
+def test_what_a_newer_version_says_of_its_instant_is_not_undone_by_a_load_of_an_older_one(rows: PackedRows) -> None:
+    def load(version: int, since: int, *, at: int) -> int:
+        row = Write(key="a", since=since * SECOND, version=version, values=(since, None, None, None, None), at=at * SECOND)
+        return rows.write(PLACE, ["a"], [row.packed()])
+
+    assert load(2, 9, at=20) == 1
+    assert load(1, 10, at=15) == 0, "it has a row that version 2 no longer has"
+    assert load(1, 20, at=20) == 0
+    assert load(1, 21, at=25) == 1, "version 2 was not asked about this instant"
+    assert load(2, 9, at=20) == 0
+    assert load(2, 9, at=25) == 1
+
+
 def test_not_a_number_is_kept_apart_from_null_and_a_float_keeps_every_bit(rows: PackedRows) -> None:
     rows.write(
         PLACE,
@@ -133,7 +157,7 @@ def test_several_views_and_composite_keys_come_in_one_answer_in_the_order_asked_
     rows.write(
         Place(project="p", view="w", layout="7"),
         pack_keys(pairs),
-        one.pack(pl.DataFrame({"n": [10, 20]}), since=zeros, until=never, version=1),
+        one.pack(pl.DataFrame({"n": [10, 20]}), since=zeros, until=never, read=Reading(version=1, at=0)),
     )
     rows.write(PLACE, ["a"], [Write(key="a", since=0, version=1, values=(7, None, "t", True, None)).packed()])
     from datetime import UTC, datetime
