@@ -1,32 +1,88 @@
-"""The ledger: append-only, chained, compare-and-swap; with real processes, a real database file and real damage."""
+"""The ledger: append-only, chained, compare-and-swap, its head signed; real processes, real damage, the same on SQLite and Postgres."""
 
 import json
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from resources.errors import NaiveInstant
+from resources.registry.heads import HeadUnsigned, LedgerTampered, RingMissing
 from resources.registry.identity import canonical, sha256
-from resources.registry.ledger import Ledger, LedgerTampered, LedgerUnavailable, ledger_at
+from resources.registry.ledger import Ledger, LedgerUnavailable, ledger_at
 from resources.registry.states import LedgerConflict, PayloadIncomplete, TransitionRefused, live_at, upcoming
+from resources.security.keys import KeyRevoked, KeyRing, KeyUnknown, SignatureInvalid
+from tests.servers.postgres import Postgres, postgres
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 A, B = "a" * 64, "b" * 64
+GUARDS_OFF = {
+    "sqlite": [f"DROP TRIGGER {table}_no_{what}" for table in ("ledger", "heads") for what in ("update", "delete")],
+    "postgresql": [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in ("ledger", "heads")],
+}
+
+
+@dataclass(frozen=True)
+class Books:
+    """An empty database for one ledger, and the ring that signs it; what an intruder does to it."""
+
+    url: str
+    ring: KeyRing
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.url, self.ring)
+
+    def damage(self, *changes: str, **values: object) -> None:
+        """What somebody does who may do everything to the database: the guards are off."""
+        with self._connected() as connection:
+            for guard in GUARDS_OFF[connection.dialect.name]:
+                connection.execute(sa.text(guard))
+            for change in changes:
+                assert connection.execute(sa.text(change), values).rowcount > 0
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        with self._connected() as connection:
+            return [{**row} for row in connection.execute(sa.text(query)).mappings()]
+
+    @contextmanager
+    def _connected(self) -> Generator[sa.Connection]:
+        engine = sa.create_engine(self.url)
+        try:
+            with engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def books(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Books:
+    ring = KeyRing(tmp_path / "keys")
+    if request.param == "sqlite":
+        return Books(f"sqlite:///{tmp_path}/deep/ledger.db", ring)
+    running: Postgres = request.getfixturevalue("server")
+    monkeypatch.setenv("PGPASSWORD", running.password)
+    return Books(running.database(), ring)
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "ledger.db"
-
-
-@pytest.fixture
-def ledger(file: Path) -> Ledger:
-    return Ledger(f"sqlite:///{file}")
+def ledger(books: Books) -> Iterator[Ledger]:
+    found = books.ledger()
+    yield found
+    found._engine.dispose()
 
 
 def register(ledger: Ledger, name: str, version: int, subject: str = "churn") -> None:
@@ -125,12 +181,14 @@ def test_a_promotion_without_an_instant_is_live_at_once(ledger: Ledger) -> None:
     assert (entry.activate_at, ledger.live("churn")) == (entry.at, entry)
 
 
-@pytest.mark.parametrize("change", ["UPDATE ledger SET actor = 'eve'", "DELETE FROM ledger", "DELETE FROM ledger WHERE seq = 2"])
-def test_the_database_refuses_to_change_an_entry(ledger: Ledger, file: Path, change: str) -> None:
+CHANGED = ["UPDATE ledger SET actor = 'eve'", "DELETE FROM ledger", "DELETE FROM ledger WHERE seq = 2", "UPDATE heads SET seq = 1"]
+
+
+@pytest.mark.parametrize("change", [*CHANGED, "DELETE FROM heads"])
+def test_the_database_refuses_to_change_an_entry_or_a_signed_head(ledger: Ledger, books: Books, change: str) -> None:
     register(ledger, A, 1)
-    with sqlite3.connect(file) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(change)
-    connection.close()
+    with pytest.raises(DBAPIError, match="append-only"):
+        books.ask(change)
     assert ledger.verify() == 2
 
 
@@ -150,43 +208,131 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_verify_names_the_first_entry_that_was_touched(ledger: Ledger, file: Path, what: str) -> None:
+def test_verify_names_the_first_entry_that_was_touched(ledger: Ledger, books: Books, what: str) -> None:
     register(ledger, A, 1)
     register(ledger, B, 2)
     assert ledger.verify() == 4
     change, seq, sentence = DAMAGE[what]
-    with sqlite3.connect(file) as connection:
-        for trigger in ("ledger_no_update", "ledger_no_delete"):
-            connection.execute(f"DROP TRIGGER {trigger}")
-        assert connection.execute(change).rowcount > 0
-    connection.close()
+    books.damage(change)
     with pytest.raises(LedgerTampered, match=f"ledger entry {seq}: .*{sentence}"):
         ledger.verify()
 
 
-def test_an_entry_slipped_in_with_a_hash_of_its_own_does_not_follow(ledger: Ledger, file: Path) -> None:
+INSERT = "INSERT INTO ledger VALUES (:seq, :subject, :kind, :payload, :at, :data_at, :activate_at, :actor, :prev, :hash)"
+
+
+def forged(books: Books, **said: object) -> Mapping[str, object]:
+    """An entry after the second one, whose hash is right."""
+    row = books.ask("SELECT * FROM ledger WHERE seq = 2")[0]
+    row |= {"seq": 3, "actor": "eve", "prev": row["hash"], "payload": json.loads(row["payload"]), **said}
+    row["hash"] = sha256(canonical({name: value for name, value in row.items() if name != "hash"}))
+    return row | {"payload": canonical(row["payload"]).decode()}
+
+
+def test_an_entry_slipped_in_with_a_hash_of_its_own_does_not_follow(ledger: Ledger, books: Books) -> None:
     register(ledger, A, 1)
-    with sqlite3.connect(file) as connection:
-        columns = [column[1] for column in connection.execute("PRAGMA table_info(ledger)")]
-        row = dict(zip(columns, connection.execute("SELECT * FROM ledger WHERE seq = 2").fetchone(), strict=True))
-        row |= {"seq": 3, "actor": "eve", "prev": "0" * 64, "payload": json.loads(row["payload"])}
-        row["hash"] = sha256(canonical({name: value for name, value in row.items() if name != "hash"}))
-        row["payload"] = canonical(row["payload"]).decode()
-        connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row[name] for name in columns])
-    connection.close()
+    books.damage(INSERT, **forged(books, prev="0" * 64))
     with pytest.raises(LedgerTampered, match="ledger entry 3: it does not follow"):
         ledger.verify()
 
 
-def test_a_reader_needs_nothing_of_ours_to_check_the_chain(ledger: Ledger, file: Path) -> None:
+def test_an_entry_that_follows_and_that_no_key_signed_is_found_and_nothing_is_built_upon_it(ledger: Ledger, books: Books) -> None:
     register(ledger, A, 1)
-    connection = sqlite3.connect(file)
-    connection.row_factory = sqlite3.Row
-    for found in connection.execute("SELECT * FROM ledger"):
-        fact = {name: found[name] for name in found.keys() if name != "hash"} | {"payload": json.loads(found["payload"])}  # noqa: SIM118  # a Row iterates over values
+    books.damage(INSERT, **forged(books))
+    with pytest.raises(LedgerTampered, match="ledger entry 3: no key signed it"):
+        ledger.verify()
+    with pytest.raises(LedgerTampered, match="ledger entry 3: no key signed it"):
+        ledger.append("delay", "held", {}, expect_head=None, actor="ana", data_at=APRIL)
+
+
+def test_a_tail_that_was_cut_off_is_missed(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    books.damage("DELETE FROM ledger WHERE seq = 2")
+    for act in (ledger.verify, lambda: ledger.append("delay", "held", {}, expect_head=None, actor="ana", data_at=APRIL)):
+        with pytest.raises(LedgerTampered, match="ledger entry 2: it is missing; the signed head says that there are 2"):
+            act()
+
+
+def test_a_last_entry_that_was_replaced_is_not_the_one_that_was_signed(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    first = books.ask("SELECT * FROM ledger WHERE seq = 1")[0]
+    other = forged(books, seq=2, prev=first["hash"])
+    books.damage("DELETE FROM ledger WHERE seq = 2", INSERT, **other)
+    with pytest.raises(LedgerTampered, match="ledger entry 2: it is not the one whose head was signed"):
+        ledger.verify()
+
+
+def test_a_head_whose_signatures_were_all_removed_is_no_head(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    books.damage("DELETE FROM heads")
+    with pytest.raises(HeadUnsigned, match=r"the ledger has 2 entries and no signed head.*operate sign"):
+        ledger.verify()
+
+
+FORGERIES = {
+    "signature": ("UPDATE heads SET signature = '00' || substr(signature, 3)", SignatureInvalid),
+    "no hexadecimal": ("UPDATE heads SET signature = 'none'", SignatureInvalid),
+    "key": ("UPDATE heads SET key_id = '0123456789abcdef'", KeyUnknown),
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_head_that_was_not_signed_by_a_key_of_the_ring_is_refused_by_name(ledger: Ledger, books: Books, what: str) -> None:
+    register(ledger, A, 1)
+    change, error = FORGERIES[what]
+    books.damage(change + " WHERE seq = 2")
+    with pytest.raises(error):
+        ledger.verify()
+
+
+def test_a_ledger_without_its_ring_is_read_and_not_written(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    bare = Ledger(books.url)
+    assert (bare.verify(), len(bare.entries())) == (2, 2)
+    with pytest.raises(RingMissing, match="entry 2, is signed, and this process has no ring"):
+        bare.append("delay", "held", {}, expect_head=None, actor="ana", data_at=APRIL)
+    bare._engine.dispose()
+
+
+def test_a_ledger_that_was_never_signed_goes_on_once_it_was_signed_by_an_act(books: Books) -> None:
+    bare, ledger = Ledger(books.url), books.ledger()
+    register(bare, A, 1)
+    with pytest.raises(HeadUnsigned):
+        ledger.append("delay", "held", {}, expect_head=None, actor="ana", data_at=APRIL)
+    assert ledger.sign() == 2
+    ledger.append("delay", "held", {}, expect_head=None, actor="ana", data_at=APRIL)
+    assert ledger.verify() == 3
+    for one in (bare, ledger):
+        one._engine.dispose()
+
+
+def test_a_head_by_a_revoked_key_is_refused_until_it_was_signed_again(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    signed = ledger.signed_head()
+    assert signed is not None
+    books.ring.revoke(signed["key_id"], why="it was on a lost laptop")
+    books.ring.rotate()
+    with pytest.raises(KeyRevoked, match="it was on a lost laptop"):
+        ledger.verify()
+    ledger.sign()
+    register(ledger, B, 2)
+    assert ledger.verify() == 4
+
+
+def test_nothing_is_signed_over_a_chain_that_does_not_hold(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    books.damage("UPDATE ledger SET actor = 'eve' WHERE seq = 1", "DELETE FROM heads")
+    with pytest.raises(LedgerTampered):
+        ledger.sign()
+    assert ledger.signed_head() is None
+
+
+def test_a_reader_needs_nothing_of_ours_to_check_the_chain(ledger: Ledger, books: Books) -> None:
+    register(ledger, A, 1)
+    for found in books.ask("SELECT * FROM ledger"):
+        fact = {name: value for name, value in found.items() if name != "hash"} | {"payload": json.loads(found["payload"])}
         text = json.dumps(fact, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         assert sha256(text.encode()) == found["hash"]
-    connection.close()
 
 
 def test_observations_are_kept_beside_the_chain(ledger: Ledger) -> None:
@@ -200,8 +346,9 @@ def test_observations_are_kept_beside_the_chain(ledger: Ledger) -> None:
     ]
 
 
-def test_one_process_keeps_one_ledger_for_a_url(file: Path) -> None:
-    assert ledger_at(f"sqlite:///{file}") is ledger_at(f"sqlite:///{file}")
+def test_one_process_keeps_one_ledger_for_a_url_and_a_ring(books: Books) -> None:
+    assert ledger_at(books.url, str(books.ring.root)) is ledger_at(books.url, str(books.ring.root))
+    assert ledger_at(books.url).ring is None
 
 
 def test_a_ledger_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
@@ -221,7 +368,8 @@ import sys
 from datetime import UTC, datetime
 from resources.registry.ledger import Ledger
 from resources.registry.states import LedgerConflict
-ledger, name = Ledger(sys.argv[1]), sys.argv[2]
+from resources.security.keys import KeyRing
+ledger, name = Ledger(sys.argv[1], KeyRing(sys.argv[2])), sys.argv[3]
 {prepare}
 print("ready", flush=True)
 sys.stdin.readline()
@@ -235,12 +383,12 @@ START_TOGETHER = Callable[[str, str, int], list[str]]
 
 
 @pytest.fixture
-def race(file: Path) -> START_TOGETHER:
+def race(books: Books) -> START_TOGETHER:
     """Runs ``act`` in as many processes as asked, from one starting shot; what each of them says."""
 
     def run(prepare: str, act: str, count: int) -> list[str]:
         code = RACE.format(prepare=prepare, act=act)
-        command = [sys.executable, "-W", "error", "-c", code, f"sqlite:///{file}"]
+        command = [sys.executable, "-W", "error", "-c", code, books.url, str(books.ring.root)]
         runners = [
             subprocess.Popen([*command, f"runner-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in range(count)
         ]
@@ -278,18 +426,21 @@ import os, signal, sys
 from datetime import UTC, datetime
 import sqlalchemy as sa
 from resources.registry.ledger import Ledger
-ledger = Ledger(sys.argv[1])
+from resources.security.keys import KeyRing
+ledger = Ledger(sys.argv[1], KeyRing(sys.argv[2]))
 ledger.seq()
 def die(connection, cursor, statement, *_):
-    if statement.startswith("INSERT INTO ledger"):
+    if statement.startswith("INSERT INTO " + sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 sa.event.listen(ledger._engine, "after_cursor_execute", die)
 ledger.append("churn", "held", {}, expect_head=None, actor="killed", data_at=datetime.now(UTC))
 """
 
 
-def test_a_writer_killed_before_its_commit_has_written_nothing(ledger: Ledger) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, ledger.url], check=False)
+@pytest.mark.parametrize("table", ["ledger", "heads"])
+def test_a_writer_killed_before_its_commit_has_written_neither_entry_nor_signature(ledger: Ledger, books: Books, table: str) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, books.url, str(books.ring.root), table], check=False)
     assert killed.returncode == -9
-    assert ledger.seq() == 0
+    assert (ledger.seq(), ledger.signed_head()) == (0, None)
     assert ledger.append("churn", "held", {}, expect_head=None, actor="next", data_at=APRIL).seq == 1
+    assert ledger.verify() == 1
