@@ -102,8 +102,8 @@ class Ledger:
             demand(connection, self.ring, last)
             starts = activate_at or (now if kind in states.BEGINS_LIVE | states.ENDS_LIVE else None)
             row: dict[str, Any] = {
-                "seq": last[0] + 1, "subject": subject, "kind": kind, "payload": fact, "at": _stamp(now),
-                "data_at": _stamp(data_at), "activate_at": starts and _stamp(starts), "actor": actor, "prev": last[1],
+                "seq": last[0] + 1, "subject": subject, "kind": kind, "payload": fact, "at": stamp(now),
+                "data_at": stamp(data_at), "activate_at": starts and stamp(starts), "actor": actor, "prev": last[1],
             }  # fmt: skip
             row |= {"hash": digest(row), "payload": canonical(fact).decode()}
             connection.execute(ENTRIES.insert().values(**row))
@@ -154,7 +154,7 @@ class Ledger:
 
     def observe(self, worker: str, subject: str, what: str, payload: Mapping[str, object]) -> None:
         """Report what a worker did; no compare-and-swap, no chain."""
-        row = {"at": _stamp(datetime.now(UTC)), "worker": worker, "subject": subject, "what": what, "payload": canonical(payload).decode()}
+        row = {"at": stamp(datetime.now(UTC)), "worker": worker, "subject": subject, "what": what, "payload": canonical(payload).decode()}
         with self._connected(writes=True) as connection:
             connection.execute(OBSERVATIONS.insert().values(**row))
 
@@ -173,7 +173,7 @@ def ledger_at(url: str, keys: str = "") -> Ledger:
     return Ledger(url, KeyRing(keys) if keys else None)
 
 
-def _stamp(instant: datetime) -> str:
+def stamp(instant: datetime) -> str:
     """An instant as the ledger writes it: UTC, microseconds, fixed width, so that text order is time order."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
