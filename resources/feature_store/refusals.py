@@ -86,6 +86,17 @@ class NoFeatureTable(FeatureStoreError):
         super().__init__(f"{address} has no lake table{at} at {uri}, so its features cannot be read. Materialize {address} first.")
 
 
+class MovedTable(FeatureStoreError):
+    """A registered view whose table lies elsewhere than in the lake of this home."""
+
+    def __init__(self, *, view: str, registered: str, here: str, project: str) -> None:
+        super().__init__(
+            f"the feature registry says that {view} reads {registered}, and the lake of this home has its table at {here}: a home that was "
+            f"copied or moved would go on reading the old one. Nothing was read or written. Materialize feature/{project}/registry: "
+            "it registers where the tables are now."
+        )
+
+
 class UnfitTable(FeatureStoreError):
     """A lake table without the columns that its view declares."""
 

@@ -1,12 +1,12 @@
 """Declarations to Feast objects and back, and their one writer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from resources.feature_store.changes import Plan, plan
 from resources.feature_store.declarations import MONTH, Applied, Declarations, Dtype, Service, View
-from resources.feature_store.refusals import BadDeclaration, UnknownName
+from resources.feature_store.refusals import BadDeclaration, MovedTable, UnknownName
 
 if TYPE_CHECKING:
     import feast
@@ -190,6 +190,19 @@ def named(name: str, known: "Sequence[Named]", *, kind: str) -> "Named":
     if name not in found:
         raise UnknownName(kind=kind, name=name, known=found)
     return found[name]
+
+
+def demand_here(views: "Sequence[feast.FeatureView]", *, uri: Callable[[str], str], project: str) -> None:
+    """Refuse to read views that the platform declared from elsewhere than ``uri`` says of the address of their table.
+
+    Raises:
+        MovedTable: a view is registered with another place.
+    """
+    for view in views:
+        source: Any = view.batch_source
+        there, ours = getattr(source, "uri", None), SPEC_HASH in view.tags
+        if ours and there is not None and there != (here := uri(source.name)):
+            raise MovedTable(view=view.name, registered=there, here=here, project=project)
 
 
 def _demand_sense(views: Sequence[View], services: Sequence[Service]) -> None:

@@ -92,9 +92,11 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         Raises:
             UnknownName: no such service. NoFeatureTable: a view's table was never written. RowsChanged: other rows came back than went in.
             UnfitExamples: a key is missing or of another type, or a column has the name of a feature.
+            MovedTable: the home was copied or moved, and nothing applied since.
         """
         with self._feast(versions=versions) as store:
             found, views = _joined(store, service)
+            registration.demand_here(views, uri=self.lake.uri, project=self.project)
             asked = _asked(spine, views, at=at, service=service)
             job: Any = store.get_historical_features(
                 entity_df=asked,  # pyright: ignore[reportArgumentType]  # a Polars frame goes through untouched: tests/upstream
@@ -120,6 +122,7 @@ class FeatureStore(dg.ConfigurableResource[Any]):
 
         Raises:
             UnknownName: no such view. NoFeatureTable: its table was never written. NaiveInstant: ``until`` has no time zone.
+            MovedTable: the home was copied or moved, and nothing applied since.
         """
         from resources.feature_store import serving_rows
 
@@ -127,6 +130,7 @@ class FeatureStore(dg.ConfigurableResource[Any]):
         with self._rows() as rows, self._feast() as store:
             known = store.list_feature_views()
             found = {name: registration.named(name, known, kind="feature view") for name in views}
+            registration.demand_here([*found.values()], uri=self.lake.uri, project=self.project)
             return {name: serving_rows.put(store, view, rows, until=until, since=(since or {}).get(name)) for name, view in found.items()}
 
     def push(self, view: str, fresh: pl.DataFrame) -> int:

@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,10 @@ from polars.testing import assert_frame_equal
 
 from resources.feature_store.declarations import Service, View
 from resources.feature_store.light import load_feast
-from resources.feature_store.refusals import BadDeclaration, RowsChanged, UnfitExamples, UnknownName
+from resources.feature_store.refusals import BadDeclaration, MovedTable, RowsChanged, UnfitExamples, UnknownName
 from resources.feature_store.store import FeatureStore
 from resources.lake import DeltaLake
-from tests.resources.feature_store.scenes import DEMAND, HOUR, NOON, PRICE, SALES, TICK, examples, filled, sales, world
+from tests.resources.feature_store.scenes import DEMAND, HOUR, NOON, PRICE, SALES, TICK, examples, filled, prices, sales, world
 
 ROOT = Path(__file__).parents[3]
 
@@ -171,6 +172,39 @@ def test_a_lake_that_moved_is_noticed(tmp_path: Path) -> None:
     store.apply([SALES, PRICE], [DEMAND])
     moved = FeatureStore(home=store.home, project=store.project, lake=DeltaLake(root=str(tmp_path / "elsewhere")))
     assert moved.apply([SALES, PRICE], [DEMAND]).changed == ("shop_sales", "offer_price", "demand")
+
+
+def test_a_copied_home_is_read_only_after_an_apply_says_where_its_tables_are(tmp_path: Path) -> None:
+    old = filled(tmp_path / "old")
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    old.lake.replace(PRICE.address, prices([("north", 1, NOON, 1.0, None, None)]))
+    new, spine = world(tmp_path / "new"), examples([("north", 1, NOON)])
+    said = f"offer_price reads {old.lake.uri(PRICE.address)}, and the lake of this home has its table at {new.lake.uri(PRICE.address)}: "
+    with pytest.raises(MovedTable, match=r"a home that was.*Materialize feature/shops/registry") as refused:
+        new.materialize(["offer_price"], until=NOON)
+    assert said in str(refused.value)
+    with pytest.raises(MovedTable):
+        new.historical("demand", spine)
+    assert new.online("demand", spine.select("shop", "article"), at=NOON)["offer_price__status"].to_list() == ["absent"]
+
+    assert new.apply([SALES, PRICE], [DEMAND]).changed == ("shop_sales", "offer_price", "demand")
+
+    assert new.historical("demand", spine)["offer_price__price"].to_list() == [9.5]
+    assert new.materialize(["offer_price"], until=NOON)["offer_price"].rows == 3
+    assert old.historical("demand", spine)["offer_price__price"].to_list() == [1.0], "the old home goes on as it was"
+
+
+def test_a_view_that_somebody_else_declared_reads_from_where_it_says(tmp_path: Path) -> None:
+    store, elsewhere = filled(tmp_path), tmp_path / "elsewhere"
+    feast = registered(store)
+    from feast import FeatureView
+
+    from resources.feature_store.delta import DeltaSource
+
+    write_deltalake(elsewhere, sales([("north", NOON, 1, 5.0)]))
+    source, schema = DeltaSource(name="foreign", uri=str(elsewhere)), feast.get_feature_view("shop_sales").features
+    feast.apply([FeatureView(name="foreign", entities=[feast.get_entity("shop")], source=source, schema=schema)])
+    assert store.materialize(["foreign"], until=NOON)["foreign"].rows == 1
 
 
 def test_what_is_no_longer_declared_goes_with_its_source_entity_and_service(tmp_path: Path) -> None:
