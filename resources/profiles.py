@@ -8,6 +8,7 @@ from resources.clock import Clock, DataClock, WallClock
 from resources.feature_store.store import FeatureStore
 from resources.inbox import Inbox
 from resources.lake import DeltaLake, Lake
+from resources.places import registry_places
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.controller import Serving
@@ -52,11 +53,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
     home = settings.home
     _, mlflow_port, _, reports_port = settings.ui_ports
     lake = DeltaLake(root=settings.lake_uri or str(home / "lake"))
-    registry = Registry(
-        ledger_url=settings.ledger_url or f"sqlite:///{home / 'ledger.db'}",
-        releases_root=str(home / "releases"),
-        keys_root=str(settings.keys or home / "keys"),
-    )
+    registry = Registry(**registry_places(settings).said())
     return Resources(
         clock=clock,
         inbox=Inbox(root=str(home / "inbox")),
@@ -79,6 +76,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
             home=str(home / "serving"),
             ledger_url=registry.ledger_url,
             releases_root=registry.releases_root,
+            keys_root=registry.keys_root,
             keep=settings.service,
         ),
         reports=Reports(root=str(home / "reports"), ui=f"http://127.0.0.1:{reports_port}"),

@@ -1,7 +1,7 @@
 """The release store: write-once folders of named parts in safe formats, named by their content and verified before anything is read.
 
-``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json`` and ``manifest.json`` with the hash of every other
-file. No pickle, in or out.
+``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json`` (what serving must know) and ``manifest.json`` with
+the hash of every other file; ``<content hash>.statements/`` beside it what was signed. No pickle, in or out.
 """
 
 import errno
@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,7 +20,10 @@ from typing import Any, Final
 from resources.errors import PlatformError
 from resources.registry.formats import NAME, UnsafePart, decoded, encoded
 from resources.registry.identity import canonical, digest, sha256
+from resources.registry.statement import Statements, stated
 from resources.registry.states import Entry
+from resources.security.keys import KeyRing, ring_for
+from resources.whole import read_regular, sync_folder
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -74,10 +76,11 @@ class ReleaseNotWritten(PlatformError):
 
 
 class Releases:
-    """A folder of releases."""
+    """A folder of releases. ``ring`` signs and verifies what is stated of them; by default the one for releases beside them."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, ring: KeyRing | None = None) -> None:
         self.root = Path(root)
+        self.statements = Statements(root=self.root, ring=ring or ring_for("release", keys_root="", releases_root=str(root)))
 
     def path(self, model: str, content_hash: str) -> Path:
         """Where a release lies, whether or not it does."""
@@ -105,15 +108,25 @@ class Releases:
         return named
 
     def load(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> Release:
-        """Check every byte, then read. With the ledger's ``manifest_hash`` a changed provenance is found as well."""
-        files = self._verified(model, content_hash, manifest_hash)
-        parts = {name.split(".")[0]: decoded(model, name, files[name]) for name in _parts(files)}
-        record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
-        return Release(model=model, content_hash=content_hash, parts=parts, record=record, signature=signature)
+        """Check every byte, then read: a release before it is registered. With ``manifest_hash`` a changed provenance is found as well."""
+        return _read(model, content_hash, self._verified(model, content_hash, manifest_hash))
+
+    def attest(self, model: str, content_hash: str, *, version: int) -> dict[str, str]:
+        """Check every byte, then sign what the release is as version ``version``; the hashes and the signer, for the ledger."""
+        files = self._verified(model, content_hash, None)
+        hashes = {name: sha256(content) for name, content in files.items()}
+        about: dict[str, Any] = {"model": model, "content_hash": content_hash, "version": version}
+        payload = stated(**about, record=json.loads(files[RECORD]), files=hashes)
+        return {"manifest_hash": hashes[MANIFEST], **self.statements.write(payload, **about)}
 
     def of(self, entry: Entry) -> Release:
-        """The release that a ledger's entry is about, every byte checked against the ledger first."""
-        return self.load(entry.subject, entry.content_hash or "", manifest_hash=entry.payload.get("manifest_hash"))
+        """The release that a ledger's entry is about: its signed statement, then every byte is checked before anything is read."""
+        model, content_hash, said = entry.subject, entry.content_hash or "", self.statements.verified(entry)
+        files = self._verified(model, content_hash, entry.payload.get("manifest_hash"))
+        for name in sorted({*said, *files}):
+            if name not in files or said.get(name) != sha256(files[name]):
+                raise ReleaseChanged(path=self.path(model, content_hash), file=name, what="is not what the signed statement says, changed")
+        return _read(model, content_hash, files)
 
     def verify(self, model: str, content_hash: str) -> str:
         """Check every byte without reading anything into a model; the hash of the manifest, which covers all, provenance too."""
@@ -141,6 +154,13 @@ class Releases:
         return files
 
 
+def _read(model: str, content_hash: str, files: Mapping[str, bytes]) -> Release:
+    """A release from bytes that have been verified."""
+    parts = {name.split(".")[0]: decoded(model, name, files[name]) for name in _parts(files)}
+    record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
+    return Release(model=model, content_hash=content_hash, parts=parts, record=record, signature=signature)
+
+
 def _store(path: Path, drafts: Path, files: Mapping[str, bytes]) -> None:
     """Write beside, then rename: the release is there whole or not at all. Whoever comes second keeps the first."""
     for left in drafts.glob("*"):  # by writers that were killed
@@ -156,10 +176,10 @@ def _store(path: Path, drafts: Path, files: Mapping[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             (draft / name).chmod(0o444)
-        _sync(draft)
+        sync_folder(draft)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.rename(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as problem:
         shutil.rmtree(draft, ignore_errors=True)
         if problem.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
@@ -185,20 +205,11 @@ def _listed(files: Mapping[str, bytes]) -> dict[str, object]:
 
 
 def _bytes(path: Path, name: str) -> bytes:
-    """Content of a regular file; links are refused, because what they point to may change."""
+    """Content of a file of a release."""
     try:
-        with open(path / name, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return file.read()
-            what = "became something other than a file"
+        return read_regular(path / name)
     except OSError as problem:
-        what = "became a link" if problem.errno == errno.ELOOP else f"became unreadable ({problem.strerror})"
-    raise ReleaseChanged(path=path, file=name, what=what)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        what = {errno.ELOOP: "became a link", errno.EINVAL: "became something other than a file"}
+        raise ReleaseChanged(
+            path=path, file=name, what=what.get(problem.errno or 0, f"became unreadable ({problem.strerror})")
+        ) from problem

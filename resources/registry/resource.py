@@ -14,7 +14,7 @@ import dagster as dg
 from resources.registry import acts
 from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, LedgerConflict
-from resources.security.keys import KeyRing, Purpose
+from resources.security.keys import KeyRing, Purpose, ring_for
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
@@ -42,27 +42,30 @@ class Registry(dg.ConfigurableResource[Any]):
 
     def releases(self) -> Releases:
         """The release store."""
-        return Releases(Path(self.releases_root))
+        return Releases(Path(self.releases_root), self.ring("release"))
 
     def ring(self, purpose: Purpose) -> KeyRing:
         """The keys for one purpose."""
-        return KeyRing((Path(self.keys_root) if self.keys_root else Path(self.releases_root).with_name("keys")) / purpose)
+        return ring_for(purpose, keys_root=self.keys_root, releases_root=self.releases_root)
 
     def load(self, entry: Entry) -> Release:
-        """The release that an entry is about, every byte checked against the ledger first."""
+        """The release that an entry is about, its signed statement and every byte checked against the ledger first."""
         return self.releases().of(entry)
 
     def register(
         self, model: str, content_hash: str, *, mlflow_run_id: str, actor: str, data_at: datetime, facts: Mapping[str, object] | None = None
     ) -> Entry:
-        """Give a stored release, after checking its bytes, the model's next version number; a release is registered once."""
-        ledger, said = self.ledger(), {"manifest_hash": self.releases().verify(model, content_hash), "mlflow_run_id": mlflow_run_id}
+        """Give a stored release, after checking its bytes and signing what it is, the model's next number; a release is registered once."""
+        ledger, releases = self.ledger(), self.releases()
+        releases.verify(model, content_hash)
         while True:
             known = ledger.entries(model)
             registered = _registered(known)
             if content_hash in registered:
                 return registered[content_hash]
-            payload = {**(facts or {}), **said, "content_hash": content_hash, "version": len(registered) + 1}
+            version = len(registered) + 1
+            said = {"content_hash": content_hash, "version": version, "mlflow_run_id": mlflow_run_id}
+            payload = {**(facts or {}), **said, **releases.attest(model, content_hash, version=version)}
             head = known[-1].hash if known else None
             with suppress(LedgerConflict):  # somebody else wrote first: look again
                 return ledger.append(model, "registered", payload, expect_head=head, actor=actor, data_at=data_at)

@@ -4,7 +4,6 @@
 a machine that only verifies; ``<key_id>.revoked`` ends it. Whoever may write to the folder decides who is believed.
 """
 
-import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-
-from filelock import FileLock
 
 from resources.errors import PlatformError
 from resources.registry.identity import sha256
@@ -148,7 +145,7 @@ class KeyRing:
         with self._alone():
             if not self._path(key_id, "revoked").exists():
                 note = f"{datetime.now(UTC).isoformat(timespec='seconds')}: {why}\n"
-                write_whole(self._path(key_id, "revoked"), note)
+                write_whole(self._path(key_id, "revoked"), note, durable=True)
 
     def keys(self) -> list[Key]:
         """Every key, oldest first."""
@@ -215,6 +212,8 @@ class KeyRing:
 
     @contextmanager
     def _alone(self) -> Generator[None]:
+        from filelock import FileLock  # a worker, which only verifies, has none
+
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / "lock", timeout=LOCK_SECONDS):
@@ -230,14 +229,11 @@ class KeyRing:
         key = Ed25519PrivateKey.generate()
         key_id = _id(key.public_key())
         secret = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-        with open(self._path(key_id, "key"), "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole(self._path(key_id, "key"), secret, mode=0o600, durable=True)
         before = max((one.made for one in self.keys()), default=datetime.min.replace(tzinfo=UTC))
         made = max(datetime.now(UTC), before + timedelta(microseconds=1))  # a clock that went back must not keep the old key signing
         public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-        write_whole(self._path(key_id, "pub"), f"{_MADE}{made.isoformat()}\n".encode() + public)
+        write_whole(self._path(key_id, "pub"), f"{_MADE}{made.isoformat()}\n".encode() + public, durable=True)
         return key_id
 
     def _private(self, key_id: str) -> "Ed25519PrivateKey":
@@ -256,6 +252,11 @@ class KeyRing:
         if not isinstance(key, Ed25519PrivateKey) or _id(key.public_key()) != key_id:
             raise KeyDamaged(path=path)
         return key
+
+
+def ring_for(purpose: Purpose, *, keys_root: str, releases_root: str) -> KeyRing:
+    """The ring for a purpose in the folder of rings: ``keys_root``, or when that is empty, ``keys`` beside the releases."""
+    return KeyRing((Path(keys_root) if keys_root else Path(releases_root).with_name("keys")) / purpose)
 
 
 def _id(key: "Ed25519PublicKey") -> str:

@@ -98,6 +98,7 @@ class Serving(dg.ConfigurableResource[Any]):
     home: str = Field(description="Folder of the service: endpoint.json, bento/ (a BentoML store), runs/.")
     ledger_url: str = Field(description="The ledger that the service follows.")
     releases_root: str = Field(description="Where releases lie.")
+    keys_root: str = Field(default="", description="Where the rings of public keys lie; when empty, beside the releases.")
     keep: Literal["held", "detached"] = Field(default="held", description="Whether the service ends with the processes that asked for it.")
 
     @property
@@ -115,7 +116,8 @@ class Serving(dg.ConfigurableResource[Any]):
 
     def start(self, routes: Sequence[Route], project: str) -> Endpoint:
         """Adopt the service that runs, if its code is the one asked for; else start another beside it, on a port of its own."""
-        declaration = Declaration(project=project, routes=tuple(routes), ledger_url=self.ledger_url, releases_root=self.releases_root)
+        places = {"ledger_url": self.ledger_url, "releases_root": self.releases_root, "keys_root": self.keys_root}
+        declaration = Declaration(project=project, routes=tuple(routes), **places)
         with self._locked():
             wanted = bundle(declaration)
             hold(self._home, detached=self.keep == "detached")

@@ -24,12 +24,13 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What a Bento is for: its project, its routes, and where the ledger and the releases were when it was built."""
+    """What a Bento is for: its project, its routes, and where the ledger, the releases and the rings of keys were when it was built."""
 
     project: str
     routes: tuple[Route, ...]
     ledger_url: str
     releases_root: str
+    keys_root: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Declaration":

@@ -69,10 +69,12 @@ class Host:
         """The follower of this worker, made at first use."""
         from resources.registry.ledger import Ledger
         from resources.registry.releases import Releases
+        from resources.security.keys import ring_for
         from resources.serving.worker import Follower
 
         said, worker = self.declaration, f"{self.run.run if self.run else 'stock'}/{os.getpid()}"
-        return Follower(routes=said.routes, ledger=Ledger(said.ledger_url), releases=Releases(said.releases_root), worker=worker)
+        releases = Releases(said.releases_root, ring_for("release", keys_root=said.keys_root, releases_root=said.releases_root))
+        return Follower(routes=said.routes, ledger=Ledger(said.ledger_url), releases=releases, worker=worker)
 
 
 def declare(path: Path) -> "Service[Any]":

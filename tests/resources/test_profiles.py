@@ -53,6 +53,8 @@ def test_the_key_rings_lie_where_the_setting_says_else_in_the_home(tmp_path: Pat
     home = {"MLOPS_HOME": str(tmp_path / "home")}
     said, unsaid = (select(Settings.from_environment(home | more), project="acme").registry for more in ({"MLOPS_KEYS": str(tmp_path)}, {}))
     assert said.ring("people").root == tmp_path / "people"
+    assert isinstance(serving := select(Settings.from_environment(home | {"MLOPS_KEYS": str(tmp_path)}), project="acme").serving, Serving)
+    assert serving.keys_root == str(tmp_path)
     assert unsaid.ring("release").root == tmp_path / "home" / "keys" / "release"
     assert Registry(ledger_url="sqlite://", releases_root=f"{tmp_path}/releases").ring("ledger").root == tmp_path / "keys" / "ledger"
 

@@ -42,10 +42,9 @@ def test_versions_count_up_and_a_release_is_registered_once(registry: Registry) 
 
 def test_a_registration_carries_what_a_worker_must_check(registry: Registry) -> None:
     entry = registered(registry, 1.0)
-    manifest = registry.releases().verify("churn", entry.content_hash or "")
-    assert entry.payload == {
-        "content_hash": entry.content_hash, "version": 1, "manifest_hash": manifest, "mlflow_run_id": "run-1.0", "auc": 0.7,
-    }  # fmt: skip
+    attested = registry.releases().attest("churn", entry.content_hash or "", version=1)
+    assert set(attested) == {"manifest_hash", "statement_hash", "key_id"}
+    assert entry.payload == {"content_hash": entry.content_hash, "version": 1, "mlflow_run_id": "run-1.0", "auc": 0.7, **attested}
 
 
 def test_a_release_that_is_not_stored_is_not_registered(registry: Registry) -> None:
