@@ -9,21 +9,11 @@ from typing import Any, Final
 import dagster as dg
 from filelock import FileLock
 
-from resources.errors import NaiveInstant, PlatformError, in_utc
+from resources.clock_file import instant_in
+from resources.errors import in_utc
 from resources.whole import write_whole
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LOCK_TIMEOUT: Final = 30.0
-
-
-class UnreadableClock(PlatformError):
-    """The clock file does not hold an instant."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} does not hold the data clock's instant, so no row can be stamped. Restore the file from a backup, or write "
-            f'{{"now": "2013-04-01T04:00:00+00:00"}} with the end of the last month that was ingested.'
-        )
 
 
 class Clock(dg.ConfigurableResource[Any]):
@@ -53,13 +43,7 @@ class DataClock(Clock):
         Raises:
             UnreadableClock: the file holds something else.
         """
-        path = Path(self.path)
-        try:
-            return in_utc("now", datetime.fromisoformat(json.loads(path.read_text())["now"]))
-        except FileNotFoundError:
-            return EPOCH
-        except (ValueError, KeyError, TypeError, NaiveInstant) as error:
-            raise UnreadableClock(path) from error
+        return instant_in(Path(self.path))
 
     def once_at(self, to: datetime) -> datetime:
         """The later of now and ``to``."""

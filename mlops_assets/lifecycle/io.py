@@ -8,7 +8,7 @@ import polars as pl
 from mlops_assets.keys import address
 from mlops_assets.lifecycle.assets import MERGE_KEY, MONTHS_BACK
 from mlops_assets.partitions import shift
-from resources.clock import EPOCH
+from resources.clock_file import EPOCH
 from resources.lake import Lake, Version
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.clock import EPOCH, Clock, DataClock, UnreadableClock, WallClock
+from resources.clock import Clock, DataClock, WallClock
+from resources.clock_file import EPOCH, UnreadableClock
 from resources.errors import NaiveInstant
 
 FEBRUARY = datetime(2013, 2, 1, 5, tzinfo=UTC)
