@@ -2,10 +2,10 @@
 
 import importlib.metadata
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import polars as pl
@@ -30,6 +30,9 @@ from resources.registry.resource import Registry
 from resources.serving import scoring
 from resources.serving.lock import lock_hash
 from resources.tracking import Run, Tracking
+
+if TYPE_CHECKING:
+    from resources.feature_store.scan import Read
 
 TABLES: Final = "tables"
 VIEWS: Final = "views"
@@ -107,9 +110,19 @@ def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> Ma
 
 
 def training_rows(
-    spec: ModelSpec, source: pl.DataFrame, *, cutoff: str, calendar: Months, store: FeatureStore, versions: Mapping[str, int]
+    spec: ModelSpec,
+    source: pl.DataFrame,
+    *,
+    cutoff: str,
+    calendar: Months,
+    store: FeatureStore,
+    versions: Mapping[str, int],
+    tell: "Callable[[Sequence[Read]], object] | None" = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Each example since ``train_on.since`` with a label at the end of ``cutoff``, with its features; and counts of the labels by state."""
+    """Each example since ``train_on.since`` with a label at the end of ``cutoff``, with its features; and counts of the labels by state.
+
+    ``tell`` hears what was read of each feature table.
+    """
     until = end_of(cutoff, calendar)
     examples = spine(spec, source, calendar=calendar, until=until).filter(pl.col(EXAMPLE_MONTH) >= spec.train_on.since)
     months = examples[EXAMPLE_MONTH].n_unique()
@@ -118,7 +131,7 @@ def training_rows(
     labelled = examples.join(labels(spec, source, until=until), on=ROW_ID, how="left", maintain_order="left")
     states = dict(labelled.group_by("label_state").len().sort("label_state").iter_rows())
     mature = labelled.filter(pl.col("label_state") == "mature").drop("label_state")
-    return store.historical(spec.name, mature, at=PREDICT_AT, versions=versions), states
+    return store.historical(spec.name, mature, at=PREDICT_AT, versions=versions, tell=tell), states
 
 
 def split(spec: ModelSpec, rows: pl.DataFrame, *, cutoff: str) -> tuple[TrainingData, date]:
@@ -275,10 +288,18 @@ def training_set(spec: ModelSpec, *, package: str, calendar: Months, partitions_
         demand_built(context.instance, spec, cutoff=context.partition_key, package=package)
         made = Made(tables=table_versions(lake, upstream(spec), until=context.partition_key), views=defined(spec.views, package=package))
         pinned = {name: one["version"] for name, one in made.tables.items()}
+        read: list[Read] = []
         rows, states = training_rows(
-            spec, source.collect(), cutoff=context.partition_key, calendar=calendar, store=feature_store, versions=pinned
+            spec,
+            source.collect(),
+            cutoff=context.partition_key,
+            calendar=calendar,
+            store=feature_store,
+            versions=pinned,
+            tell=read.extend,
         )
-        yield from result(asset_key, rows, contract, {**made.metadata(), **{f"labels_{state}": n for state, n in states.items()}})
+        taken = {"files_read": sum(one.files for one in read), "bytes_read": sum(one.bytes for one in read)}
+        yield from result(asset_key, rows, contract, {**made.metadata(), **{f"labels_{state}": n for state, n in states.items()}, **taken})
 
     return examples
 

@@ -4,17 +4,34 @@ import json
 from dataclasses import replace
 from datetime import UTC as ZONE
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
+import dagster as dg
 import polars as pl
 import pytest
 
-from mlops_assets.lifecycle.features import declaration
-from mlops_assets.lifecycle.training import Heard, Made, NotEnoughMonths, NothingToFit, identity, signature, split, training_rows
+from mlops_assets.lifecycle.assets import IO_MANAGER
+from mlops_assets.lifecycle.features import declaration, feature_rows, service
+from mlops_assets.lifecycle.io import LakeIOManager
+from mlops_assets.lifecycle.training import (
+    Heard,
+    Made,
+    NotEnoughMonths,
+    NothingToFit,
+    identity,
+    signature,
+    split,
+    training_rows,
+    training_set,
+    upstream,
+)
+from mlops_assets.partitions import end_of, start_of
 from mlops_assets.specs import Expanding
 from resources.feature_store.direct import Lookup
 from resources.feature_store.store import FeatureStore
-from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, PACKAGE, order, orders
+from resources.lake import LocalLake
+from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, NOON, PACKAGE, order, orders
 
 MADE = Made(tables={"table/counter/orders": {"version": 3, "digests": {"2020-01": "abc"}}}, views={})
 
@@ -22,8 +39,8 @@ MADE = Made(tables={"table/counter/orders": {"version": 3, "digests": {"2020-01"
 class NoFeatures:
     """A store that joins nothing."""
 
-    def historical(self, service: str, spine: pl.DataFrame, *, at: str, versions: object) -> pl.DataFrame:
-        assert (service, at, versions) == ("late", "predict_at", {"a": 1})
+    def historical(self, service: str, spine: pl.DataFrame, *, at: str, versions: object, tell: object) -> pl.DataFrame:
+        assert (service, at, versions, tell) == ("late", "predict_at", {"a": 1}, None)
         return spine
 
 
@@ -125,3 +142,30 @@ def test_what_fit_says_is_passed_on_and_kept() -> None:
     heard.metric("loss", 0.5, step=1)
     assert heard.said == {"trees": 3}
     assert log.heard == [{"trees": 3}, ("loss", 0.5, 1)]
+
+
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster's own call for a resource in a resource
+def test_the_page_of_a_training_set_says_what_was_read_of_the_feature_tables(tmp_path: Path) -> None:
+    month, lake, (view,) = "2020-01", LocalLake(root=str(tmp_path / "lake")), LATE.views
+    store, table = (
+        FeatureStore(home=str(tmp_path / "features"), project="counter", lake=lake),
+        orders(order("a"), order("b", due=NOON + timedelta(hours=2))),
+    )
+    made = feature_rows(view, table, since=start_of(month, CALENDAR), until=end_of(month, CALENDAR))
+    lake.replace(f"table/{LATE.examples.table}", table, partition=month)
+    lake.replace(f"feature/{view.address}", made, partition=month)
+    store.apply([declaration(view, package=PACKAGE)], [service(LATE)])
+    partitions = dg.StaticPartitionsDefinition([month])
+    run = dg.materialize(
+        [
+            training_set(LATE, package=PACKAGE, calendar=CALENDAR, partitions_def=partitions),
+            *(dg.AssetSpec(one, partitions_def=partitions) for one in upstream(LATE)),
+        ],
+        partition_key=month,
+        resources={IO_MANAGER: LakeIOManager(lake=lake), "lake": lake, "feature_store": store},
+    )
+    (page,) = run.asset_materializations_for_node("training_set__late__examples")
+    told: dict[str, Any] = {name: page.metadata[name].value for name in ("files_read", "bytes_read", "labels_mature")}
+    (file,) = (tmp_path / "lake" / "feature" / view.address).rglob("*.parquet")
+    assert (told["files_read"], told["labels_mature"]) == (1, 2)
+    assert 0 < told["bytes_read"] < file.stat().st_size, "the columns of the join, not the file with its footer"
