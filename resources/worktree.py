@@ -28,6 +28,12 @@ def top(path: Path) -> Path | None:
     return Path(done.stdout.strip()) if done.returncode == 0 else None
 
 
+def file_at(folder: Path, commit: str, name: str) -> bytes | None:
+    """What a file of the folder held at a commit; None where the checkout does not know."""
+    done = _git(folder, "show", f"{commit}:./{name}")
+    return done.stdout.encode() if done.returncode == 0 else None
+
+
 @contextmanager
 def worktree(repository: Path, commit: str) -> Generator[Path]:
     """A folder with exactly the files of a commit.

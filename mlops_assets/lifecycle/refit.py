@@ -44,7 +44,7 @@ class DataGone(PlatformError):
 class Unheard:
     """The run of a rebuild: nobody's log."""
 
-    id = ""
+    id = "rebuild"
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         def unheard(*_: object, **__: object) -> None: ...
@@ -98,7 +98,7 @@ def refitted(asked: Mapping[str, Any], folder: Path) -> dict[str, object]:
     began = time.monotonic()
     fit = fitted(
         spec, kept.read(where, partitions=[cutoff]).collect(), cutoff=cutoff, made=made, package=catalogue.package,
-        releases=Releases(folder / "releases"), run=cast("Run", Unheard()), dagster_run="",
+        releases=Releases(folder / "releases"), run=cast("Run", Unheard()), dagster_run="rebuild",
     )  # fmt: skip
     return {"content_hash": fit["content_hash"][0], "training_set": written.digest, "seconds": time.monotonic() - began}
 

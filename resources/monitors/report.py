@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from resources.errors import PlatformError
+from resources.page import page, raw_table
 from resources.settings import be_quiet
 from resources.whole import write_whole
 
@@ -88,8 +89,8 @@ def write_report(
 def index_page(rows: Sequence[IndexRow], *, title: str = "Reports") -> str:
     """A page that lists reports, newest month first; it needs nothing but itself."""
     ordered = sorted(rows, key=lambda row: (row.month, row.model), reverse=True)
-    body = "\n".join(_index_row(row) for row in ordered) or "<tr><td colspan=5>No report yet.</td></tr>"
-    return _PAGE.format(title=html.escape(title), body=body)
+    lines = [_index_row(row) for row in ordered] or ["<td colspan=5>No report yet.</td>"]
+    return page(title, raw_table(("month", "model", "verdict", "what was seen", "report"), lines))
 
 
 @contextmanager
@@ -152,21 +153,7 @@ def _index_row(row: IndexRow) -> str:
     month, model, verdict, detail = (html.escape(text) for text in (row.month, row.model, row.verdict, row.detail))
     link = f"<a href='{html.escape(quote(row.link), quote=True)}'>open</a>" if row.link else "none"
     kind = "good" if row.verdict == "ok" else "bad" if any(word in row.verdict for word in ("drift", "fell")) else "open"
-    return f"<tr><td>{month}</td><td>{model}</td><td class={kind}>{verdict}</td><td>{detail}</td><td>{link}</td></tr>"
+    return f"<td>{month}</td><td>{model}</td><td class={kind}>{verdict}</td><td>{detail}</td><td>{link}</td>"
 
 
 _NOTE: Final = "<div style='font:14px sans-serif;padding:12px 24px;background:#fff8e1;color:#333'><b>{title}</b><br>{note}</div>"
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #8884; vertical-align: top }}
-td:first-child {{ white-space: nowrap }}
-.good {{ color: seagreen }} .bad {{ color: crimson; font-weight: 600 }} .open {{ color: gray }}
-</style></head><body><h1>{title}</h1>
-<table><thead><tr><th>month</th><th>model</th><th>verdict</th><th>what was seen</th><th>report</th></tr></thead><tbody>
-{body}
-</tbody></table></body></html>
-"""
