@@ -52,6 +52,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
     """What a setting names, else its place in the home."""
     home = settings.home
     _, mlflow_port, _, reports_port = settings.ui_ports
+    remote = (settings.tracking_uri or "").startswith("http")
     lake = DeltaLake(root=settings.lake_uri or str(home / "lake"))
     registry = Registry(**registry_places(settings).said())
     return Resources(
@@ -68,8 +69,9 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
         ),
         tracking=Tracking(
             uri=settings.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
-            artifacts=settings.artifacts_uri or str(home / "mlflow" / "artifacts"),
-            ui=f"http://127.0.0.1:{mlflow_port}",
+            artifacts=settings.artifacts_uri or ("" if remote else str(home / "mlflow" / "artifacts")),
+            ui=str(settings.tracking_uri) if remote else f"http://127.0.0.1:{mlflow_port}",
+            spool=str(home / "mlflow" / "spool"),
         ),
         registry=registry,
         serving=Serving(

@@ -93,3 +93,9 @@ def test_production_loads_with_no_secret_set(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_tracking_server_keeps_artifacts_where_it_wants_shows_its_runs_itself_and_has_a_spool_before_it(tmp_path: Path) -> None:
+    found = select(Settings.from_environment({"MLOPS_HOME": str(tmp_path), "MLOPS_TRACKING_URI": "https://mlflow.acme"}), project="acme")
+    tracking = found.tracking
+    assert (tracking.artifacts, tracking.ui, tracking.spool) == ("", "https://mlflow.acme", str(tmp_path / "mlflow" / "spool"))

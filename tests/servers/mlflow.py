@@ -1,0 +1,141 @@
+"""A real MLflow server over Postgres and S3, with the command and environment of ``deploy/compose/compose.yaml``, and users with roles."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import yaml
+
+from tests.servers.ports import free_port
+from tests.servers.postgres import Postgres
+from tests.servers.s3 import S3
+
+COMPOSE: Final = Path(__file__).parents[2] / "deploy" / "compose"
+BUCKET: Final = "mlflow"
+ADMIN: Final = "admin"
+START_SECONDS: Final = 240
+ROLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "platform": (("experiment", "MANAGE"), ("run", "MANAGE"), ("registered_model", "MANAGE"), ("registered_model_version", "MANAGE")),
+    "trainer": (("experiment", "EDIT"), ("run", "EDIT"), ("registered_model", "READ"), ("registered_model_version", "EDIT")),
+    "reader": (("experiment", "READ"), ("run", "READ"), ("registered_model", "READ")),
+}
+"""Each a user of that name: the platform follows its ledger, people train and look. Who may promote is the ledger's business."""
+
+
+@dataclass(kw_only=True)
+class MlflowServer:
+    """A server that can be killed and started again; users are named after their roles."""
+
+    postgres: Postgres
+    s3_port: int
+    database: str
+    folder: Path
+    port: int = field(default_factory=free_port)
+    passwords: Mapping[str, str] = field(default_factory=lambda: {name: secrets.token_hex(12) for name in (ADMIN, *ROLES)})
+    process: "subprocess.Popen[bytes] | None" = None
+    _key: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers from its database."""
+        with (self.folder / "mlflow.log").open("ab") as log:
+            self.process = subprocess.Popen(self._command(), env=self._environment(), stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise RuntimeError((self.folder / "mlflow.log").read_text()[-4000:])
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """As a machine that dies: every process at once."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=30)
+
+    def _command(self) -> list[str]:
+        said = [filled(one, self._settings()) for one in service()["command"]]
+        place = [f"--port={self.port}", "--host=127.0.0.1", "--workers=1", f"--backend-store-uri={self.database}"]
+        return [sys.executable, "-m", *said, *place]
+
+    def _environment(self) -> dict[str, str]:
+        said = {name: filled(value, self._settings()) for name, value in service()["environment"].items()}
+        config = self.folder / "auth.ini"
+        config.write_text(re.sub(r"(?m)^database_uri.*$", f"database_uri = {self.database}", (COMPOSE / "auth.ini").read_text()))
+        place = {"MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.s3_port}", "MLFLOW_AUTH_CONFIG_PATH": str(config)}
+        place["AWS_MAX_ATTEMPTS"] = "1"  # a test need not wait for what is not coming
+        return {**os.environ, **said, **place}
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "PGPASSWORD": self.postgres.password,
+            "AWS_ACCESS_KEY_ID": S3.name,
+            "AWS_SECRET_ACCESS_KEY": S3.secret,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.passwords[ADMIN],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self._key,
+            "MLFLOW_ALLOWED_HOSTS": "127.0.0.1:*",
+            "MLFLOW_ALLOWED_ORIGINS": self.url,
+        }
+
+    def _answers(self) -> bool:
+        request = urllib.request.Request(f"{self.url}/api/2.0/mlflow/experiments/get?experiment_id=0")  # noqa: S310  our own address
+        try:
+            urllib.request.urlopen(request, timeout=5).close()  # noqa: S310  our own address
+        except urllib.error.HTTPError as problem:
+            problem.close()
+            return problem.code == 401  # it is up and asks who we are
+        except OSError:
+            return False
+        return True
+
+    def give_roles(self) -> None:
+        """Make the users and what they may do, by the API that an administrator uses."""
+        with httpx.Client(base_url=f"{self.url}/api/", auth=(ADMIN, self.passwords[ADMIN]), timeout=60) as client:
+
+            def post(what: str, **said: object) -> Any:
+                return client.post(f"3.0/mlflow/{what}", json=said).raise_for_status().json()
+
+            for name, rights in ROLES.items():
+                client.post("2.0/mlflow/users/create", json={"username": name, "password": self.passwords[name]}).raise_for_status()
+                role = post("roles/create", workspace="default", name=name)["role"]["id"]
+                for kind, permission in rights:
+                    post("roles/permissions/add", role_id=role, resource_type=kind, resource_pattern="*", permission=permission)
+                post("roles/assign", username=name, role_id=role)
+
+
+def service() -> dict[str, Any]:
+    """The server as the compose file has it."""
+    return yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]["mlflow"]
+
+
+def filled(text: str, settings: Mapping[str, str]) -> str:
+    """A value of the compose file with its variables filled in; one that is missing is an error, as it is to compose."""
+    return re.sub(r"\$\{(\w+)[^}]*\}", lambda found: settings[found[1]], text)
+
+
+@contextmanager
+def mlflow_server(postgres: Postgres, s3_port: int) -> Generator[MlflowServer]:
+    """Start a server with its users, stop it afterwards. The artifacts go to ``BUCKET`` of the S3 server on ``s3_port``."""
+    with tempfile.TemporaryDirectory(prefix="mlflow") as folder:
+        server = MlflowServer(postgres=postgres, s3_port=s3_port, database=postgres.database(), folder=Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
