@@ -1,9 +1,7 @@
 """Feature to training set to model: the as-of join, ``fit``, and one MLflow run. The only caller of a project's ``fit``."""
 
-import importlib.metadata
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +14,11 @@ from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.code import code_version, entry
 from mlops_assets.lifecycle.examples import DAY, EXAMPLE_MONTH, LABEL, PREDICT_AT, ROW_ID, labels, spine
 from mlops_assets.lifecycle.features import declaration
+from mlops_assets.lifecycle.recording import TABLES, VIEWS, Made, identity, metered, provenance
 from mlops_assets.lifecycle.tables import Fitted, TrainingRows
 from mlops_assets.lifecycle.view_versions import defined, demand_built
 from mlops_assets.partitions import end_of, shift
 from mlops_assets.specs import Log, ModelSpec, Months, Parts, TrainingData
-from resources.code import git_state, source
 from resources.errors import PlatformError
 from resources.feature_store.store import FeatureStore
 from resources.lake import Lake
@@ -28,14 +26,10 @@ from resources.registry.identity import digest
 from resources.registry.releases import Releases
 from resources.registry.resource import Registry
 from resources.serving import scoring
-from resources.serving.lock import lock_hash
 from resources.tracking import Run, Tracking
 
 if TYPE_CHECKING:
     from resources.feature_store.scan import Read
-
-TABLES: Final = "tables"
-VIEWS: Final = "views"
 
 PROBES: Final = 8
 """Examples whose answers travel with a release."""
@@ -84,18 +78,6 @@ def table_versions(lake: Lake, keys: Sequence[dg.AssetKey], *, until: str) -> di
         }
         for one in keys
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a training set was made of: version and content digests of each table, the definition of each view."""
-
-    tables: Mapping[str, Mapping[str, Any]]
-    views: Mapping[str, str]
-
-    def metadata(self) -> dict[str, dg.MetadataValue]:
-        """As the training set's page shows it and ``recorded`` reads it."""
-        return {TABLES: dg.MetadataValue.json(self.tables), VIEWS: dg.MetadataValue.json(self.views)}
 
 
 def recorded(context: dg.AssetExecutionContext, training_set: dg.AssetKey) -> Made:
@@ -181,40 +163,6 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
     }
 
 
-def identity(spec: ModelSpec, *, cutoff: str, trained_until: date, made: Made, package: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that decides what a model is, and nothing else: equal identity, equal content hash, however it came."""
-    return {
-        "model": spec.name,
-        "cutoff": cutoff,
-        "trained_until": trained_until.isoformat(),
-        "seed": spec.seed,
-        "params": dict(params),
-        "tables": {name: one["digests"] for name, one in made.tables.items()},
-        "views": dict(made.views),
-        "code": {"fit": code_version(spec.train, package=package), "score": code_version(spec.score, package=package)},
-        "lock": lock_hash(),
-    }
-
-
-def provenance(
-    spec: ModelSpec, *, made: Made, package: str, dagster_run: str, mlflow_run: str, seconds: float, rows: int
-) -> dict[str, Any]:
-    """How a model came about: covered by the ledger, never by the content hash."""
-    commit, dirty = git_state(source(package).parent) or (None, None)
-    return {
-        "dagster_run": dagster_run,
-        "mlflow_run_id": mlflow_run,
-        "git": {"commit": commit, "dirty": dirty},
-        "training_set": {"address": address(key("training_set", spec.name, "examples")), "rows": rows, "since": spec.train_on.since},
-        "tables": {name: one["version"] for name, one in made.tables.items()},
-        "platform": importlib.metadata.version("mlops-assets"),
-        "train_seconds": round(seconds, 3),
-        "owner": spec.owner,
-        "level": spec.level,
-        "licence": spec.licence,
-    }
-
-
 class Heard:
     """The log that ``fit`` sees: passes on to MLflow, and keeps the settings, which are part of the model's identity."""
 
@@ -245,15 +193,12 @@ def fitted(
 ) -> pl.DataFrame:
     """Fit, store the parts by content hash, and describe them in the MLflow run; the one row that names the result."""
     data, trained_until = split(spec, rows, cutoff=cutoff)
-    began = time.monotonic()
     heard = Heard(run)
-    parts = spec.train(data, heard)
-    seconds = time.monotonic() - began
+    with metered() as used:
+        parts = spec.train(data, heard)
     record = {
         "identity": identity(spec, cutoff=cutoff, trained_until=trained_until, made=made, package=package, params=heard.said),
-        "provenance": provenance(
-            spec, made=made, package=package, dagster_run=dagster_run, mlflow_run=run.id, seconds=seconds, rows=rows.height
-        ),
+        "provenance": provenance(spec, made=made, package=package, dagster_run=dagster_run, mlflow_run=run.id, used=used, rows=rows.height),
     }
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package, views=made.views))
     for name, one in made.tables.items():
@@ -266,7 +211,7 @@ def fitted(
         "cutoff": cutoff,
         "trained_until": trained_until,
         "rows": data.train.height + data.validation.height,
-        "train_seconds": seconds,
+        "train_seconds": used["seconds"],
     }
     return pl.DataFrame([row])
 

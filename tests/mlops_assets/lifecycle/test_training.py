@@ -16,10 +16,8 @@ from mlops_assets.lifecycle.features import declaration, feature_rows, service
 from mlops_assets.lifecycle.io import LakeIOManager
 from mlops_assets.lifecycle.training import (
     Heard,
-    Made,
     NotEnoughMonths,
     NothingToFit,
-    identity,
     signature,
     split,
     training_rows,
@@ -32,8 +30,6 @@ from resources.feature_store.direct import Lookup
 from resources.feature_store.store import FeatureStore
 from resources.lake import LocalLake
 from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, NOON, PACKAGE, order, orders
-
-MADE = Made(tables={"table/counter/orders": {"version": 3, "digests": {"2020-01": "abc"}}}, views={})
 
 
 class NoFeatures:
@@ -84,31 +80,6 @@ def test_the_last_days_are_held_out_and_the_days_before_them_validate() -> None:
 def test_a_training_set_that_ends_before_the_validation_days_is_refused() -> None:
     with pytest.raises(NothingToFit, match="late 2020-01: of 1 examples none lies before"):
         split(LATE, days(20), cutoff="2020-01")
-
-
-def named(**changed: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"cutoff": "2020-01", "trained_until": date(2020, 1, 25), "made": MADE, "package": PACKAGE, "params": {"a": 1}}
-    spec = changed.pop("spec", LATE)
-    return identity(spec, **given | changed)
-
-
-def test_a_model_is_named_after_data_code_and_settings() -> None:
-    other = {"table/counter/orders": {"version": 3, "digests": {"2020-01": "other"}}}
-    seeded = replace(LATE, seed=8)
-    changes: list[dict[str, Any]] = [
-        {"cutoff": "2020-02"},
-        {"made": Made(tables=other, views={})},
-        {"made": Made(tables=MADE.tables, views={"stall_lately": "v2"})},
-        {"params": {"a": 2}},
-        {"spec": seeded},
-    ]
-    assert all(named(**change) != named() for change in changes)
-
-
-def test_the_number_of_a_table_s_version_and_who_owns_the_model_do_not_name_it() -> None:
-    again = {"table/counter/orders": {"version": 9, "digests": {"2020-01": "abc"}}}
-    assert named(made=Made(tables=again, views={})) == named()
-    assert named(spec=replace(LATE, owner="team:other")) == named()
 
 
 def test_a_signature_tells_a_worker_the_code_the_fields_and_rows_with_their_answers() -> None:
