@@ -55,7 +55,11 @@ def assembled(catalogue: Catalogue, *, lake: Lake, resources: Mapping[str, objec
 
 def _placed(asset: dg.AssetsDefinition, lake: Lake) -> dg.AssetsDefinition:
     """The asset with its address in the lake, which the asset page shows."""
-    return asset.map_asset_specs(lambda spec: spec.merge_attributes(metadata={"dagster/uri": lake.uri(address(spec.key))}))
+
+    def placed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.merge_attributes(metadata={"dagster/uri": lake.uri(address(spec.key))})
+
+    return asset if next(iter(asset.keys)).path[0] == "online" else asset.map_asset_specs(placed)  # online rows are no table
 
 
 def _assets(catalogue: Catalogue) -> Iterator[dg.AssetsDefinition]:

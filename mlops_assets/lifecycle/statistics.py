@@ -6,6 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from mlops_assets.lifecycle.assets import rounded
 from mlops_assets.table import Level
 from resources.monitors.statistics import STATISTICS, statistics
 
@@ -22,7 +23,7 @@ def described_rows(frame: pl.DataFrame, features: Sequence[str], *, level: Level
     shown = [name for name in STATISTICS if level in WITH_VALUES or name not in VALUES]
     nulls = {f"nulls/{name}": share for name, share in found.select("feature", "null_share").iter_rows() if share is not None}
     means = {f"mean/{name}": mean for name, mean in found.select("feature", "mean").iter_rows() if mean is not None}
-    return {"statistics": dg.MetadataValue.md(markdown_table(shown, found.select(shown).iter_rows())), **nulls, **means}
+    return {"statistics": dg.MetadataValue.md(markdown_table(shown, found.select(shown).iter_rows())), **rounded({**nulls, **means})}
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -52,6 +52,12 @@ def test_a_resource_is_replaced_by_its_name(tmp_path: Path) -> None:
     assert (build(load.many(1), Settings(home=tmp_path), {"clock": given}).resources or {})["clock"] is given
 
 
+def test_a_page_says_where_its_table_lies_and_online_rows_are_no_table(tmp_path: Path) -> None:
+    graph = build(load.many(1), Settings(home=tmp_path)).resolve_asset_graph()
+    placed = {key.path[0]: "dagster/uri" in graph.get(key).metadata for key in graph.get_all_asset_keys()}
+    assert {stage for stage, lies in placed.items() if not lies} == {"online"}
+
+
 def test_a_tick_of_two_models_with_a_year_behind_them_starts_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few, catalogue = ModuleType("few"), load.many(2)
     monkeypatch.setitem(sys.modules, "few", few)
