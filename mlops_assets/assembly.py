@@ -14,6 +14,7 @@ from mlops_assets.lifecycle import (
     evaluation,
     feature_store,
     features,
+    housekeeping,
     ingestion,
     monitoring,
     prediction,
@@ -35,7 +36,13 @@ def assembled(catalogue: Catalogue, *, lake: Lake, resources: Mapping[str, objec
     """The definitions of a catalogue over these resources; ``lake`` says where its tables are."""
     return dg.Definitions(
         assets=[_placed(one, lake) for one in _assets(catalogue)],
-        jobs=[arrival.arrival(catalogue), rebuild.rebuild(catalogue), tracing.lineage(catalogue), *jobs.jobs(catalogue)],
+        jobs=[
+            arrival.arrival(catalogue),
+            rebuild.rebuild(catalogue),
+            tracing.lineage(catalogue),
+            *housekeeping.housekeeping(catalogue),
+            *jobs.jobs(catalogue),
+        ],
         sensors=[
             ingest_on_new_file(catalogue),
             score_on_complete_month(catalogue),

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 __all__ = ["PENDING", "Run", "Tracking", "TrackingFailed"]
-DAGSTER_RUN_TAG: Final = "dagster_run"
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +82,18 @@ class Tracking(dg.ConfigurableResource[Any]):
     ui: str = "http://127.0.0.1:5000"
     spool: str = ""
 
+    @property
+    def local(self) -> bool:
+        """Whether the store is a file here: it is waited for, and nobody else cleans it."""
+        return self.uri.startswith("sqlite:")
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where what runs say is kept until it has arrived."""
+        if not self.spool and not self.local:
+            raise SpoolUnnamed(self.uri)
+        return Path(self.spool or Path(self.uri.removeprefix("sqlite:///")).parent / "spool")
+
     def client(self) -> "MlflowClient":
         """A client of the store, opened once a process; the store's schema is brought up to date first, by one process at a time."""
         return client_of(self.uri)
@@ -137,10 +148,10 @@ class Tracking(dg.ConfigurableResource[Any]):
     def _written(self, asked: Opened) -> Generator[tuple[Writer, Run]]:
         post = self._post()
         writer = Writer(post.spool, asked)
-        if self._local():
+        if self.local:
             with suppress(TrackingFailed):  # the courier says it
                 self.client()  # here and not beside the fit, which imports much of the same
-        courier = Courier(post, writer.path, patience=None if self._local() else PATIENCE_SECONDS)
+        courier = Courier(post, writer.path, patience=None if self.local else PATIENCE_SECONDS)
         try:
             yield writer, Run(writer, courier, asked)
         finally:
@@ -149,10 +160,4 @@ class Tracking(dg.ConfigurableResource[Any]):
                 _log.warning("%s waits in %s: %s", asked.key or asked.run_id, writer.path, courier.problem or "MLflow is slow")
 
     def _post(self) -> Post:
-        if not self.spool and not self._local():
-            raise SpoolUnnamed(self.uri)
-        folder = Path(self.spool) if self.spool else Path(self.uri.removeprefix("sqlite:///")).parent / "spool"
-        return Post(spool=folder, uri=self.uri, artifacts=self.artifacts)
-
-    def _local(self) -> bool:
-        return self.uri.startswith("sqlite:")
+        return Post(spool=self.spool_folder, uri=self.uri, artifacts=self.artifacts)

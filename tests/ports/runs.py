@@ -31,7 +31,7 @@ class World:
     def arrived(self) -> None:
         """Wait until nothing is left to deliver."""
         deadline = time.monotonic() + ARRIVAL_SECONDS
-        while list(Path(self.tracking._post().spool).glob("*.jsonl")):
+        while list(self.tracking.spool_folder.glob("*.jsonl")):
             assert self.tracking.deliver() == []
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -120,7 +120,7 @@ with tracking.run("k", experiment=experiment, content="c") as run:
 
 def processes(tracking: Tracking, experiment: str, *ends: str) -> None:
     """Fit the same model in as many processes at once."""
-    where = [tracking.uri, tracking.artifacts, str(tracking._post().spool), experiment]
+    where = [tracking.uri, tracking.artifacts, str(tracking.spool_folder), experiment]
     fits = [subprocess.Popen([sys.executable, "-c", FIT, *where, end], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for end in ends]
     for one in fits:
         assert one.stdout is not None

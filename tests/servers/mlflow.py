@@ -68,6 +68,7 @@ class MlflowServer:
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(timeout=30)
+            self.process = None
 
     def _command(self) -> list[str]:
         said = [filled(one, self._settings()) for one in service()["command"]]

@@ -1,0 +1,133 @@
+"""What is left over: spooled runs are delivered, dead ones closed, old bytes freed. Never what is live, approved, referenced or young."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+from pydantic import Field
+
+from mlops_assets.lifecycle.tracing import predicted
+from mlops_assets.specs import Catalogue
+from resources import tracking_retention as runs
+from resources.clock import Clock
+from resources.lake import Lake
+from resources.registry import acts
+from resources.registry.acts import By
+from resources.registry.releases import UNFINISHED
+from resources.registry.resource import Registry
+from resources.registry.retention import free
+from resources.registry.states import Entry, states
+from resources.tracking import Tracking
+
+
+class CleanUp(dg.Config):
+    """What a clean-up may do."""
+
+    apply: bool = Field(default=False, description="Do it; without it the run only says what it would do.")
+    keep_days: int = Field(default=90, ge=0, description="Nothing younger is touched, whatever else is true of it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What may go: releases with their registration, if they were registered, and MLflow runs; and the ids of runs that must stay."""
+
+    releases: Sequence[tuple[Path, Entry | None]]
+    runs: Sequence[Any]
+    needed: frozenset[str]
+
+    def lines(self) -> list[str]:
+        """A sentence for each."""
+        known = [(path, f"version {entry.version}" if entry else "never registered") for path, entry in self.releases]
+        return [
+            *(f"release {path.parent.name}/{path.name[:12]} ({what}): {runs.weight(path):,} bytes" for path, what in known),
+            *(f"run {run.info.run_id} ({run.info.run_name}, {run.info.status}): {runs.size(run):,} bytes" for run in self.runs),
+        ]
+
+    def size(self) -> int:
+        """Bytes that going frees here; what a tracking server frees it knows alone."""
+        return sum(runs.weight(path) for path, _ in self.releases) + sum(map(runs.size, self.runs))
+
+
+def planned(registry: Registry, tracking: Tracking, lake: Lake, models: Sequence[str], *, before: datetime) -> Plan:
+    """What may go of these models."""
+    releases: list[tuple[Path, Entry | None]] = []
+    needed: set[str] = set()
+    kept: set[str] = set()
+    for model in models:
+        entries = registry.ledger().entries(model)
+        registered = {entry.content_hash: entry for entry in entries if entry.kind == "registered"}
+        freed = {entry.content_hash for entry in free(entries, predicted=_answered(lake, model), before=before)}
+        for path in sorted(registry.releases().root.joinpath(model).glob("*")):
+            old = path.stat().st_mtime < before.timestamp()
+            if path.name in freed or (path.name not in registered and old):
+                releases.append((path, registered.get(path.name)))
+            else:
+                kept.add(path.name)
+        needed |= {str(entry.payload.get("mlflow_run_id")) for name, entry in registered.items() if name not in freed}
+    old_runs = runs.unneeded(tracking, models, needed=needed, kept=kept, before=before)
+    return Plan(releases=releases, runs=old_runs, needed=frozenset(needed))
+
+
+def _answered(lake: Lake, model: str) -> set[str]:
+    return {one.content_hash for one in predicted(lake, [model])}
+
+
+def carried_out(plan: Plan, registry: Registry, tracking: Tracking, models: Sequence[str], by: By) -> list[str]:
+    """Do what the plan says: first the ledger, then bytes, then MLflow. Killed in between, the next goes on. What came back."""
+    for path, entry in plan.releases:
+        if entry is not None and states(registry.ledger().entries(entry.subject))[path.name] == "retired":
+            acts.archive(registry.desk(), entry.subject, int(entry.version or 0), by)
+        away = registry.releases().root / UNFINISHED / f"{path.name}.{uuid4().hex}"
+        away.parent.mkdir(exist_ok=True)
+        path.rename(away)  # gone at once; what is left of it by a kill goes with other drafts
+        shutil.rmtree(away)
+    back = runs.restore(tracking, models, plan.needed)
+    runs.delete(tracking, models, plan.runs)
+    return back
+
+
+def housekeeping(catalogue: Catalogue) -> Iterator[dg.JobDefinition]:
+    """``deliver_tracking`` and ``clean_up``."""
+    models = [spec.name for spec in catalogue.models]
+
+    @dg.op(name="deliver_what_waits")
+    def deliver(context: dg.OpExecutionContext, tracking: Tracking) -> None:
+        problems = tracking.deliver()
+        for problem in problems:
+            context.log.warning("%s", problem)
+        if problems:
+            raise problems[0]
+        for sentence in runs.reap(tracking, lambda run_id: over(context.instance, run_id)):
+            context.log.info("%s", sentence)
+
+    @dg.op(name="free")
+    def clean(context: dg.OpExecutionContext, config: CleanUp, registry: Registry, tracking: Tracking, lake: Lake, clock: Clock) -> None:
+        plan = planned(registry, tracking, lake, models, before=datetime.now(UTC) - timedelta(days=config.keep_days))
+        lines, size = plan.lines(), plan.size()
+        if config.apply:
+            lines += carried_out(plan, registry, tracking, models, _by(context, clock))
+        said = f"{'Freed' if config.apply else 'Would free'} {size:,} bytes.\n" + "\n".join(lines)
+        context.log.info("%s", said)
+        context.add_output_metadata({"bytes": size, "applied": config.apply, "what": dg.MetadataValue.md(f"```\n{said}\n```")})
+
+    yield _job("deliver_tracking", deliver, "Deliver to MLflow what runs said while it was away; close runs whose Dagster run has ended.")
+    yield _job("clean_up", clean, "Free releases and MLflow runs that nobody needs. Says what it would do; does it with `apply: true`.")
+
+
+def over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a Dagster run has ended. One that this instance does not know may be another's."""
+    run = instance.get_run_by_id(run_id) if run_id else None
+    return run is not None and run.is_finished
+
+
+def _by(context: dg.OpExecutionContext, clock: Clock) -> By:
+    return By(actor=context.run.tags.get("user", "dagster"), data_at=clock.now(), why="its bytes were freed")
+
+
+def _job(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
+    return dg.GraphDefinition(name=name, node_defs=[op], description=description).to_job()  # pyright: ignore[reportUnknownMemberType]  half of its signature is typed
