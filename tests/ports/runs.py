@@ -16,7 +16,7 @@ from resources.tracking import Run, Tracking
 from tests.servers.mlflow import BUCKET, MlflowServer, mlflow_server
 from tests.servers.postgres import postgres
 from tests.servers.proxy import Proxy, proxy
-from tests.servers.s3 import s3
+from tests.servers.s3 import S3, s3
 
 ARRIVAL_SECONDS: Final = 120
 
@@ -70,6 +70,7 @@ class Remote(World):
     """A real server; the platform and S3 are each reached through something that can be slow or refuse."""
 
     server: MlflowServer
+    files: S3
     way: Proxy
     way_to_s3: Proxy
 
@@ -94,10 +95,10 @@ def remote(folder: Path) -> Generator[Remote]:
         way_to_s3 = stack.enter_context(proxy(files.port))
         server = stack.enter_context(mlflow_server(database, way_to_s3.port))
         way = stack.enter_context(proxy(server.port))
-        server.give_roles()
+        server.make_users()
         tracking = Tracking(uri=f"http://127.0.0.1:{way.port}", artifacts="", spool=str(folder / "spool"))
         client = MlflowClient(tracking_uri=server.url)
-        made = Remote(tracking=tracking, client=client, server=server, way=way, way_to_s3=way_to_s3)
+        made = Remote(tracking=tracking, client=client, server=server, files=files, way=way, way_to_s3=way_to_s3)
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a test need not wait for what is not coming
         made.become(patch, "platform")

@@ -1,5 +1,6 @@
 """Runs in an embedded store and on a real server (Postgres, S3, roles), read with a stock client: one a key and content in all of it."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -13,8 +14,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from resources.tracking import PENDING, Run, Tracking
+from tests.docs.pages import commands, done, project, write
 from tests.ports.runs import Remote, World, embedded
 from tests.ports.runs import remote as started
+from tests.servers.mlflow import ADMIN, BUCKET
 
 FULL_HASH = "0123456789abcdef" * 4
 
@@ -259,6 +262,21 @@ def test_a_run_that_mlflow_does_not_have_is_told_by_name_and_put_aside(tracking:
     assert tracking.deliver() == []
 
 
+def test_code_written_for_dagster_mlflow_runs_beside_ours_in_the_same_store_and_doubles_no_run(
+    world: World, tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, page = project(tmp_path), "how-to/come-from-dagster-mlflow.md"
+    monkeypatch.setenv("MLOPS_TRACKING_URI", tracking.uri)
+    write(folder, page)
+    (executed,) = commands(page)
+    for _ in range(2 if tracking.local else 1):  # ten seconds each
+        done(folder, executed)
+    *theirs, ours = sorted(world.runs("spam"), key=lambda run: "mlops.key" in run.data.tags)
+    said = {(run.info.run_name, run.info.status, run.data.metrics["rows"]) for run in theirs}
+    assert (len(theirs), said) == (2 if tracking.local else 1, {("train", "FINISHED", 3.0)})
+    assert (ours.info.run_name, ours.info.status, ours.data.metrics) == ("spam 2013-03", "FINISHED", {"auc": 0.7})
+
+
 @dataclass
 class Outage:
     """What happened to fits while a server was killed and came back."""
@@ -399,3 +417,23 @@ def test_a_version_is_made_of_a_run_and_of_nothing_else(remote: Remote) -> None:
     client = MlflowClient(tracking_uri=remote.server.url)
     client.create_registered_model("foreign")
     assert "INVALID_PARAMETER_VALUE" in refusal(lambda: client.create_model_version("foreign", "s3://anything/at/all"))
+
+
+def test_the_gc_of_the_page_frees_the_bytes_of_a_run_that_was_deleted_on_a_server(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    with remote.tracking.run("k", experiment="gc") as run:
+        run.artifact("notes/a.txt", "words")
+    known, bucket = remote.id(run), remote.files.client()
+    stored = [one["Key"] for one in bucket.list_objects_v2(Bucket=BUCKET)["Contents"] if known in one["Key"]]
+    remote.client.delete_run(known)
+    remote.become(monkeypatch, ADMIN)
+    monkeypatch.setenv("PGPASSWORD", remote.server.postgres.password)
+    page = "how-to/run-an-mlflow-server.md"
+    (command,) = (text.replace("\\\n", "") for text in commands(page) if "mlflow gc" in text)
+    told = shlex.split(command[command.index("gc ") :])
+    here = {"30d": "0d", "http://localhost:5000": remote.server.url, "postgresql://mlflow@postgres:5432/mlflow": remote.server.database}
+    freed = subprocess.run(
+        [sys.executable, "-m", "mlflow", *(here.get(word, word) for word in told)], capture_output=True, text=True, check=True
+    )
+    assert known in freed.stdout
+    assert len(stored) == 1
+    assert [one["Key"] for one in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", []) if known in one["Key"]] == []

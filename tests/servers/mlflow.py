@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import yaml
 
 from tests.servers.ports import free_port
@@ -27,24 +26,18 @@ COMPOSE: Final = Path(__file__).parents[2] / "deploy" / "compose"
 BUCKET: Final = "mlflow"
 ADMIN: Final = "admin"
 START_SECONDS: Final = 240
-ROLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "platform": (("experiment", "MANAGE"), ("run", "MANAGE"), ("registered_model", "MANAGE"), ("registered_model_version", "MANAGE")),
-    "trainer": (("experiment", "EDIT"), ("run", "EDIT"), ("registered_model", "READ"), ("registered_model_version", "EDIT")),
-    "reader": (("experiment", "READ"), ("run", "READ"), ("registered_model", "READ")),
-}
-"""Each a user of that name: the platform follows its ledger, people train and look. Who may promote is the ledger's business."""
 
 
 @dataclass(kw_only=True)
 class MlflowServer:
-    """A server that can be killed and started again; users are named after their roles."""
+    """A server that can be killed and started again; beside the administrator it has a user of each role, named after it."""
 
     postgres: Postgres
     s3_port: int
     database: str
     folder: Path
     port: int = field(default_factory=free_port)
-    passwords: Mapping[str, str] = field(default_factory=lambda: {name: secrets.token_hex(12) for name in (ADMIN, *ROLES)})
+    passwords: dict[str, str] = field(default_factory=lambda: {ADMIN: secrets.token_hex(12)})
     process: "subprocess.Popen[bytes] | None" = None
     _key: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -105,19 +98,12 @@ class MlflowServer:
             return False
         return True
 
-    def give_roles(self) -> None:
-        """Make the users and what they may do, by the API that an administrator uses."""
-        with httpx.Client(base_url=f"{self.url}/api/", auth=(ADMIN, self.passwords[ADMIN]), timeout=60) as client:
-
-            def post(what: str, **said: object) -> Any:
-                return client.post(f"3.0/mlflow/{what}", json=said).raise_for_status().json()
-
-            for name, rights in ROLES.items():
-                client.post("2.0/mlflow/users/create", json={"username": name, "password": self.passwords[name]}).raise_for_status()
-                role = post("roles/create", workspace="default", name=name)["role"]["id"]
-                for kind, permission in rights:
-                    post("roles/permissions/add", role_id=role, resource_type=kind, resource_pattern="*", permission=permission)
-                post("roles/assign", username=name, role_id=role)
+    def make_users(self) -> None:
+        """A user of each role, as an administrator makes them."""
+        asks = {**os.environ, "MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": self.passwords[ADMIN]}
+        command = [sys.executable, str(COMPOSE / "users.py"), self.url, "platform", "trainer", "reader"]
+        said = subprocess.run(command, env=asks, capture_output=True, text=True, check=True).stdout
+        self.passwords |= dict(line.split() for line in said.splitlines())
 
 
 def service() -> dict[str, Any]:
