@@ -36,7 +36,7 @@ def unneeded(
     until = int(before.timestamp() * 1000)
     with tracking.alone("list old runs") as client:
         found = list(_ours(client, f"attributes.status != 'RUNNING' and attributes.start_time < {until}", experiments))
-    return [run for run in found if run.info.run_id not in needed and run.data.tags.get(CONTENT_HASH_TAG) not in kept]
+    return [run for run in found if not _known(run) & {*needed} and run.data.tags.get(CONTENT_HASH_TAG) not in kept]
 
 
 def delete(tracking: Tracking, experiments: Collection[str], runs: Collection[Any]) -> None:
@@ -52,7 +52,7 @@ def delete(tracking: Tracking, experiments: Collection[str], runs: Collection[An
 def restore(tracking: Tracking, experiments: Collection[str], needed: Collection[str]) -> list[str]:
     """Bring back runs that somebody deleted and that are needed, before a `gc` takes them; a sentence for each."""
     with tracking.alone("restore runs") as client:
-        back = [run for run in _ours(client, "", experiments, deleted=True) if run.info.run_id in needed]
+        back = [run for run in _ours(client, "", experiments, deleted=True) if _known(run) & {*needed}]
         for place in {run.info.experiment_id for run in back}:
             if client.get_experiment(place).lifecycle_stage == "deleted":
                 client.restore_experiment(place)
@@ -60,6 +60,11 @@ def restore(tracking: Tracking, experiments: Collection[str], needed: Collection
             if client.get_run(run.info.run_id).info.lifecycle_stage == "deleted":
                 client.restore_run(run.info.run_id)
     return [f"run {run.info.run_id} ({run.info.run_name}) had been deleted by hand and a release needs it; it is back" for run in back]
+
+
+def _known(run: Any) -> set[str]:
+    """How records name a run: by its id, or by its name if MLflow had not heard of it."""
+    return {run.info.run_id, spool.PENDING + run.data.tags.get(NAME_TAG, "")}
 
 
 def size(run: Any) -> int:
