@@ -33,7 +33,8 @@ NODES: Final = frozenset(
         "RandomStateNode", "SliceNode", "TreeNode", "TupleNode", "TypeNode",
     }
 )  # fmt: skip
-PACKAGES: Final = frozenset({"builtins", "numpy", "sklearn"})
+PACKAGES: Final = frozenset({"numpy", "sklearn"})
+PLAIN: Final = frozenset(f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "slice", "str", "tuple"))
 PROTOCOL: Final = 2
 SCHEMA: Final = "schema.json"
 _MEMBER: Final = re.compile(r"[0-9a-f]{64}\.npy")
@@ -113,9 +114,9 @@ def _looked_through(schema: Any) -> None:
     if not isinstance(schema, dict) or cast("dict[str, Any]", schema).get("protocol") != PROTOCOL:
         raise Refusal(f"it is not of skops protocol {PROTOCOL}")
     for node in _nodes(schema):
-        package = str(node.get("__module__")).split(".", maxsplit=1)[0]
-        if node.get("__loader__") not in NODES or package not in PACKAGES:
-            raise Refusal(f"it holds {node.get('__module__')}.{node.get('__class__')} as {node.get('__loader__')}, which is not trusted")
+        name = f"{node.get('__module__')}.{node.get('__class__')}"
+        if node.get("__loader__") not in NODES or (name not in PLAIN and name.split(".", maxsplit=1)[0] not in PACKAGES):
+            raise Refusal(f"it holds {name} as {node.get('__loader__')}, which is not trusted")
 
 
 def _nodes(part: Any) -> Iterator[dict[str, Any]]:

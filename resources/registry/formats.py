@@ -117,7 +117,7 @@ def _read_lightgbm(content: bytes) -> Any:
 
 
 def _read_xgboost(content: bytes) -> Any:
-    begins(content, b"{")  # anything else would be read as the format before ubj
+    begins(content, b"{L")  # what begins in another way would be read as JSON or as the format before ubj
     booster: Any = importlib.import_module("xgboost").Booster()  # not a dependency of ours: a project that fits with it brings it
     booster.load_model(bytearray(content))
     return booster
@@ -128,8 +128,9 @@ def _onnx(graph: Any) -> bytes:
 
 
 def _read_onnx(content: bytes) -> Any:
+    whole = _self_contained(content)
     session: Any = importlib.import_module("onnxruntime").InferenceSession  # as xgboost
-    return session(_self_contained(content), providers=["CPUExecutionProvider"])
+    return session(whole, providers=["CPUExecutionProvider"])
 
 
 def _self_contained(content: bytes) -> bytes:

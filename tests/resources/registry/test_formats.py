@@ -116,7 +116,7 @@ class Booster:
         self.held = content
 
     def save_raw(self, form: str) -> bytearray:
-        return bytearray(b"{" + form.encode())
+        return bytearray(b"{L" + form.encode())
 
 
 class ModelProto:
@@ -141,7 +141,7 @@ def standins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("standins")
 def test_an_xgboost_booster_is_kept_as_ubj() -> None:
     file, content = encoded("churn", "model", Booster())
-    assert (file, content) == ("model.ubj", b"{ubj")
+    assert (file, content) == ("model.ubj", b"{Lubj")
     assert decoded("churn", file, content).held == content
 
 
@@ -162,7 +162,7 @@ def test_an_onnx_model_with_data_outside_of_it_is_refused_out_and_in(spelling: b
         decoded("churn", "model.onnx", content)
 
 
-@pytest.mark.parametrize(("file", "content", "library"), [("m.ubj", b"{", "xgboost"), ("m.onnx", b"", "onnxruntime")])
+@pytest.mark.parametrize(("file", "content", "library"), [("m.ubj", b"{L", "xgboost"), ("m.onnx", b"", "onnxruntime")])
 def test_a_library_that_is_not_here_is_named(file: str, content: bytes, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(LibraryMissing, match=f"churn: {file} needs {library}, which is not installed here"):
