@@ -42,7 +42,7 @@ DIGEST_CHARACTERS: Final = 36
 """MLflow refuses longer dataset digests; the full hash goes into a tag."""
 
 PAUSE_SECONDS: Final = 1.0
-PATIENCE_SECONDS: Final = 4.0
+PATIENCE_SECONDS: Final = 3.0
 """For how long a step waits for a server in all, once it has nothing else to do."""
 
 REFUSED_TAG: Final = "mlops.refused"
@@ -266,5 +266,6 @@ class Courier:
             self.problem = problem
         self._tried.set()
         if first and self.problem is None and not last:
-            deliver(self._post)
+            for left in deliver(self._post):
+                _log.warning("%s", left)
         return last
