@@ -117,7 +117,10 @@ class Releases:
         hashes = {name: sha256(content) for name, content in files.items()}
         about: dict[str, Any] = {"model": model, "content_hash": content_hash, "version": version}
         payload = stated(**about, record=json.loads(files[RECORD]), files=hashes)
-        return {"manifest_hash": hashes[MANIFEST], **self.statements.write(payload, **about)}
+        try:
+            return {"manifest_hash": hashes[MANIFEST], **self.statements.write(payload, **about)}
+        except OSError as problem:
+            raise ReleaseNotWritten(model=model, root=self.root, problem=problem) from problem
 
     def of(self, entry: Entry) -> Release:
         """The release that a ledger's entry is about: its signed statement, then every byte is checked before anything is read."""

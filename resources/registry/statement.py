@@ -162,7 +162,8 @@ class Statements:
 
     def _files(self, path: Path, payload: bytes, entry: Entry) -> dict[str, str]:
         """The files that a statement names, if it is the one that the ledger recorded for the entry."""
-        if sha256(payload) != entry.payload["statement_hash"]:
+        about = {"model": entry.subject, "version": entry.version, "content_hash": entry.content_hash}
+        if sha256(payload) != entry.payload["statement_hash"] or _about(payload) != about:
             raise StatementForeign(path=path, model=entry.subject, version=entry.version or 0, says=_about(payload))
         return {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
 
