@@ -1,12 +1,14 @@
 """A service runs the Bento's own code, or nothing."""
 
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from resources.serving.routes import Declaration
-from resources.serving.service import NotTheBentosCode, own_code
+from resources.serving.service import Host, NotTheBentosCode, own_code
 from tests.resources.serving.tiny import Tiny
 
 
@@ -17,6 +19,22 @@ def declaration(tiny: Tiny) -> Declaration:
 def test_code_from_outside_the_bento_is_refused_by_module(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(NotTheBentosCode, match=r"resources\.serving\.service would be imported from .*service\.py, not from the Bento in"):
         own_code(declaration(tiny), tmp_path)
+
+
+def test_a_worker_verifies_with_the_public_halves_that_its_declaration_names(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.release(1.0)
+    ring, public = tiny.registry.ring("release"), tmp_path / "public" / "release"
+    public.mkdir(parents=True)
+    places = {"ledger_url": tiny.ledger.url, "releases_root": str(tiny.releases.root), "keys_root": str(public.parent)}
+    path = tmp_path / "serving.json"
+    path.write_bytes(Declaration(project=tiny.package, routes=(tiny.route(),), **places).content())
+    without = Host(path).follower
+    without.step(datetime.now(UTC))
+    assert "is not in the ring" in next(iter(without.describe()["tiny"]["refused"].values()))
+    shutil.copy(next(ring.root.glob("*.pub")), public)
+    has = Host(path).follower
+    has.step(datetime.now(UTC))
+    assert has.loaded("tiny").version == 1
 
 
 def test_a_bento_whose_code_was_edited_is_refused(tiny: Tiny) -> None:

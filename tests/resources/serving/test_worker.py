@@ -125,6 +125,25 @@ def test_changed_bytes_are_refused_and_the_old_version_stays(tiny: Tiny) -> None
     assert "weights.json was changed since it was released" in one.describe()["tiny"]["refused"][second]
 
 
+def test_a_version_whose_key_was_revoked_is_refused_until_it_is_signed_again_and_what_answers_stays(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = tiny.registry.ring("release")
+    tiny.release(1.0)
+    one = follower(tiny)
+    one.step(now())
+    second = tiny.release(2.0)
+    ring.rotate()
+    ring.revoke(ring.keys()[0].key_id, why="stolen")
+    one.step(now())
+    assert one.loaded("tiny").version == 1
+    assert "tiny version 2 is not loaded: key" in one.describe()["tiny"]["refused"][second]
+    tiny.releases.statements.resign(next(entry for entry in tiny.ledger.entries("tiny") if entry.version == 2))
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.0)
+    one.step(now())
+    assert one.loaded("tiny").version == 2
+
+
 def test_what_was_mended_is_loaded_when_it_is_tried_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     content_hash = tiny.release(1.0)
     part = tiny.releases.path("tiny", content_hash) / "weights.json"
