@@ -6,7 +6,7 @@ What follows from the records is decided in ``resources.registry.lineage``.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -24,8 +24,12 @@ from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
 from resources.serving.lock import LOCK, serving_lock
+from resources.serving.scoring import VERSION_LENGTH
 from resources.whole import write_whole
 from resources.worktree import file_at
+
+if TYPE_CHECKING:
+    from resources.registry.ledger import Ledger
 
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
@@ -34,9 +38,11 @@ class NoSuchPrediction(PlatformError):
     """An id that no table of predictions has."""
 
     def __init__(self, *, prediction: str, where: Iterable[str]) -> None:
+        sought = ", ".join(where)
+        found = f"is not in {sought}" if sought else "begins with the hash of no registered version"
         super().__init__(
-            f"prediction {prediction} is in none of {', '.join(where)}. Nothing was traced. Give the whole id, and the model and month "
-            "that it was answered for; what the service answered is in these tables once its month is predicted in bulk."
+            f"prediction {prediction} {found}, so nothing was traced. Give the whole id of 32 letters; what the service answered is in "
+            "the lake once its month is predicted in bulk."
         )
 
 
@@ -84,13 +90,13 @@ def predicted(lake: Lake, models: Iterable[str]) -> Iterator[Predicted]:
                 yield Predicted(model=model, month=month, content_hash=content_hash, rows=count)
 
 
-def found(lake: Lake, models: Iterable[str], prediction: str, *, month: str = "") -> tuple[str, dict[str, Any]]:
+def found(ledger: "Ledger", lake: Lake, prediction: str, *, month: str = "") -> tuple[str, dict[str, Any]]:
     """The model that gave an answer, and the answer's row; a month, where it is known, spares reading the others.
 
     Raises:
-        NoSuchPrediction: none of these models did.
+        NoSuchPrediction: the version that the id names, if there is one, did not.
     """
-    tables = {model: address(key("prediction", model, "batch")) for model in models}
+    tables = {one.subject: address(key("prediction", one.subject, "batch")) for one in ledger.registered(prediction[:VERSION_LENGTH])}
     columns = ["prediction_id", "row_id", "day", "predict_at", "prediction", "model_version", "content_hash", "month"]
     for model, where in tables.items():
         if lake.exists(where):
@@ -130,12 +136,11 @@ def reach(catalogue: Catalogue, registry: Registry, lake: Lake, piece: Piece) ->
 class Asked(dg.Config):
     """A question about one thing.
 
-    A ``prediction`` (``model`` and ``month`` spare a search), a ``table`` (one ``month``, or that month's ``digest`` or rows at a
+    A ``prediction`` (its ``month`` spares reading the others), a ``table`` (one ``month``, or that month's ``digest`` or rows at a
     ``version``), a ``feature`` or view by its name in Feast, or a ``library`` with or without ``==version``.
     """
 
     prediction: str = ""
-    model: str = ""
     month: str = ""
     table: str = ""
     version: int | None = None
@@ -150,9 +155,7 @@ def answered(catalogue: Catalogue, asked: Asked, *, registry: Registry, lake: La
     if sum(map(bool, subjects.values())) != 1:
         raise NothingAsked(subjects)
     if asked.prediction:
-        model, row = found(
-            lake, [asked.model] if asked.model else [one.name for one in catalogue.models], asked.prediction, month=asked.month
-        )
+        model, row = found(registry.ledger(), lake, asked.prediction, month=asked.month)
         one = made(registry.releases(), registry.ledger().entries(model), row["content_hash"])
         told, html = [said_of(row), *lines(one)], prediction_page(one, row, sources_of(catalogue))
         name = asked.prediction

@@ -6,6 +6,7 @@ signed: an entry is there with its signature or not at all. The chain runs over 
 """
 
 import json
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -119,6 +120,15 @@ class Ledger:
         """Entries in order, of one subject or of all, of some kinds or of all."""
         with self._connected() as connection:
             return _entries(connection, subject, kinds)
+
+    def registered(self, beginning: str) -> tuple[Entry, ...]:
+        """The registrations of releases whose content hash begins so, of all subjects: what the id of a prediction begins with."""
+        if not re.fullmatch("[0-9a-f]+", beginning):
+            return ()
+        named = ENTRIES.c.payload.contains(f'"content_hash":"{beginning}')
+        query = sa.select(ENTRIES).where(ENTRIES.c.kind == "registered", named).order_by(ENTRIES.c.seq)
+        with self._connected() as connection:
+            return tuple(Entry(**_read(row)) for row in connection.execute(query).mappings())
 
     def head(self, subject: str) -> str | None:
         """Hash of the subject's last entry."""

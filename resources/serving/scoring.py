@@ -19,6 +19,9 @@ from resources.serving.examples import TYPES, Field
 
 Score = Callable[[dict[str, Any], pl.DataFrame], pl.Series]
 ID_LENGTH: Final = 32
+VERSION_LENGTH: Final = 8
+"""So much of an id is the beginning of the content hash: an answer names its version, however many there are."""
+
 PROBE_ROWS: Final = 8
 TOLERANCE: Final = 1e-9
 
@@ -72,14 +75,15 @@ def _finite(entry: str, found: object, rows: int) -> pl.Series:
 def prediction_ids(content_hash: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """One id an example: the same version and the same example give the same id, in batch and in the service.
 
-    SHA-256 over the content hash, a newline and the example as canonical JSON (keys sorted, no blanks); first 32 hex digits.
+    The first 8 hex digits of the content hash; then the first 24 of a SHA-256 over the content hash, a newline and the example as canonical
+    JSON (keys sorted, no blanks).
     """
-    seed = hashlib.sha256(content_hash.encode() + b"\n")
+    seed, version = hashlib.sha256(content_hash.encode() + b"\n"), content_hash[:VERSION_LENGTH]
 
     def one(row: dict[str, Any]) -> str:
         digest = seed.copy()
         digest.update(orjson.dumps(row))
-        return digest.hexdigest()[:ID_LENGTH]
+        return version + digest.hexdigest()[: ID_LENGTH - VERSION_LENGTH]
 
     return pl.Series("prediction_id", [one(row) for row in frame.select(sorted(set(columns))).iter_rows(named=True)], dtype=pl.String)
 

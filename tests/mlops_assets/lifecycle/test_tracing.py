@@ -18,7 +18,6 @@ from resources.serving.lock import lock_hash
 from tests.mlops_assets.lifecycle.orders import LATE, LATELY, NOON, ORDERS, REGISTER, SEATS
 
 CATALOGUE = Catalogue(project="lifecycle", sources=(ORDERS, REGISTER), views=(LATELY, SEATS), models=(LATE,))
-IDS = ("1" * 32, "2" * 32)
 
 
 def record(*months: str) -> dict[str, Any]:
@@ -44,7 +43,14 @@ class World:
         )
         self.lake, self.reports = LocalLake(root=str(folder / "lake")), Reports(root=str(folder / "reports"))
         self.hashes = [self.release(number, record(*months)) for number, months in enumerate((("2020-01",), ("2020-01", "2020-02")))]
-        rows = {"row_id": ["a", "b"], "day": [NOON.date()] * 2, "predict_at": [NOON] * 2, "prediction": [0.25, 0.5], "prediction_id": IDS}
+        self.ids = [self.hashes[0][:8] + letter * 24 for letter in "12"]
+        rows = {
+            "row_id": ["a", "b"],
+            "day": [NOON.date()] * 2,
+            "predict_at": [NOON] * 2,
+            "prediction": [0.25, 0.5],
+            "prediction_id": self.ids,
+        }
         frame = pl.DataFrame({**rows, "model_version": [1, 1], "content_hash": [self.hashes[0]] * 2})
         self.lake.replace("prediction/late/batch", frame, partition="2020-02")
 
@@ -75,16 +81,20 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_prediction_is_followed_back_to_the_version_that_made_it(world: World) -> None:
-    said = world.answer(prediction=IDS[1])
-    assert f"prediction {IDS[1]}: b on 2020-01-10, answered 0.5" in said
+def test_a_prediction_is_followed_back_to_the_version_that_its_id_begins_with(world: World) -> None:
+    said = world.answer(prediction=world.ids[1])
+    assert f"prediction {world.ids[1]}: b on 2020-01-10, answered 0.5" in said
     assert f"late  version 1  sha256 {world.hashes[0][:12]}" in said
-    assert world.answer(prediction=IDS[1], model="late", month="2020-02") == said
+    assert world.answer(prediction=world.ids[1], month="2020-02") == said
 
 
 def test_an_id_that_nobody_answered_is_refused(world: World) -> None:
-    with pytest.raises(NoSuchPrediction, match=r"prediction 333 is in none of prediction/late/batch\."):
-        found(world.lake, ["late"], "333")
+    ledger, nobody = world.registry.ledger(), world.ids[0][:8] + "9" * 24
+    with pytest.raises(NoSuchPrediction, match=f"prediction {nobody} is not in prediction/late/batch, so nothing was traced"):
+        found(ledger, world.lake, nobody)
+    for name in ("3" * 32, "%"):
+        with pytest.raises(NoSuchPrediction, match="begins with the hash of no registered version"):
+            found(ledger, world.lake, name)
 
 
 def test_the_rows_of_a_month_are_followed_to_versions_and_predictions(world: World) -> None:

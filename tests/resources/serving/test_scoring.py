@@ -71,11 +71,11 @@ def test_an_id_depends_on_the_version_and_the_example_alone() -> None:
     assert set(ids).isdisjoint(scoring.prediction_ids("b" * 64, FRAME, FEATURES))
 
 
-def test_an_id_can_be_computed_by_anyone() -> None:
+def test_an_id_begins_with_its_version_and_can_be_computed_by_anyone() -> None:
     import hashlib
 
     example = b'{"k":"a","n":1,"x":1.0}'
-    expected = hashlib.sha256(b"a" * 64 + b"\n" + example).hexdigest()[:32]
+    expected = "a" * 8 + hashlib.sha256(b"a" * 64 + b"\n" + example).hexdigest()[:24]
     assert scoring.prediction_ids("a" * 64, FRAME, FEATURES)[0] == expected
 
 
