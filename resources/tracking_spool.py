@@ -4,8 +4,10 @@ A line is a JSON list whose first word says what it is; the first line says whic
 perhaps a torn last one, which is skipped. Who writes holds a lock on the file, so that others know whether more may come. Knows no MLflow.
 """
 
+import errno
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Generator, Mapping
@@ -76,12 +78,18 @@ class Writer:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("xb", buffering=0)  # a line is with the system as soon as it is said
             fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._end = 0
         self.say("open", asdict(opened))
 
     def say(self, *words: object) -> None:
-        """Append a line."""
+        """Append a line, whole or not at all."""
+        line = json.dumps(words).encode() + b"\n"
         with _disk(self.path.parent):
-            self._file.write(json.dumps(words).encode() + b"\n")
+            if self._file.write(line) < len(line):  # a full disk takes what still fits
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._end += len(line)
 
     def keep(self, name: str, content: Path | str) -> None:
         """Take a text, or a folder's files without their read-only bits, into custody as artifact ``name``."""

@@ -1,6 +1,7 @@
 """What only an embedded store shows of tracking: nothing global is touched, a fresh store is opened by many at once, disks refuse."""
 
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -82,6 +83,28 @@ def test_a_spool_that_cannot_be_written_ends_the_run_with_what_to_do(tmp_path: P
         full.run("k", experiment="e"),
     ):
         pass
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_run_ends_it_and_leaves_whole_lines(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = Writer(tmp_path, Opened(at=now_ms(), experiment="e", key="k"))
+
+    def fit() -> None:
+        for step in range(1000):
+            writer.say("metric", "loss", 0.5, step, 1)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # what a full disk does to one file
+        with pytest.raises(SpoolRefused, match="No space left on device"):
+            fit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer.say("close", "FAILED", 2)
+    writer.close()
+    lines, end = read(writer.path)
+    steps = [line[3] for line in lines if line[0] == "metric"]
+    assert steps == list(range(len(steps)))
+    assert (lines[-1], end) == (["close", "FAILED", 2], writer.path.stat().st_size)
 
 
 def test_a_server_needs_a_spool_to_be_named() -> None:
