@@ -1,7 +1,7 @@
 """The release store: write-once folders of named parts in safe formats, named by their content and verified before anything is read.
 
 ``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json`` (what serving must know) and ``manifest.json`` with
-the hash of every other file; ``<content hash>.statements/`` beside it what was signed. No pickle, in or out.
+the hash of every other file; ``<root>/.statements/`` holds what was signed of them. No pickle, in or out.
 """
 
 import errno

@@ -2,7 +2,7 @@
 
 An in-toto Statement v1 (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md) with a SLSA provenance predicate v1
 (https://slsa.dev/spec/v1.0/provenance) in a DSSE envelope (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md), at
-``<root>/<model>/<content hash>.statements/<version>.dsse.json``.
+``<root>/.statements/<model>/<content hash>/<version>.dsse.json``: beside the releases, so that whoever lists or frees them meets none.
 """
 
 import base64
@@ -26,6 +26,7 @@ PAYLOAD: Final = "application/vnd.in-toto+json"
 BUILD: Final = "urn:mlops-assets:release:1"
 BUILDER: Final = "urn:mlops-assets:platform:"
 LOCK: Final = "requirements-serve.lock"
+FOLDER: Final = ".statements"
 
 
 class NotSigned(PlatformError):
@@ -130,7 +131,7 @@ class Statements:
 
     def path(self, model: str, content_hash: str, version: int) -> Path:
         """Where the statement about a version lies."""
-        return self.root / model / f"{content_hash}.statements" / f"{version}.dsse.json"
+        return self.root / FOLDER / model / content_hash / f"{version}.dsse.json"
 
     def write(self, payload: bytes, *, model: str, content_hash: str, version: int) -> dict[str, str]:
         """Keep a signed statement and return its hash and its signer; one that is there and good stays as it is."""

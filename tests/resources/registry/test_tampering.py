@@ -334,6 +334,11 @@ def test_a_statement_says_what_a_version_was_made_of_in_the_words_of_its_standar
     assert payload["predicate"]["runDetails"]["metadata"] == {"invocationId": "r1"}
 
 
+def test_a_models_folder_holds_its_releases_and_nothing_else(shop: Shop) -> None:
+    held = {path.name for path in shop.folder(shop.entry).parent.iterdir()}
+    assert held == {shop.entry.content_hash, shop.second.content_hash}
+
+
 def test_the_encoding_before_signing_is_that_of_the_dsse_specification() -> None:
     assert authenticated(b"hello world") == b"DSSEv1 28 application/vnd.in-toto+json 11 hello world"
 
@@ -378,7 +383,7 @@ def test_registering_again_after_a_kill_keeps_the_statement_and_mends_one_that_w
 
 def test_a_statement_that_cannot_be_written_registers_nothing(shop: Shop) -> None:
     named = shop.releases.write("churn", {"weight": 3.0}, RECORD, {})
-    (shop.releases.root / "churn" / f"{named}.statements").write_text("a file where the folder should be")
+    shop.releases.statements.path("churn", named, 3).parent.write_text("a file where the folder should be")
     with pytest.raises(ReleaseNotWritten, match="churn: the release could not be written to"):
         shop.registry.register("churn", named, mlflow_run_id="run", actor="gate", data_at=datetime(2013, 4, 1, tzinfo=UTC))
     assert len(shop.registry.ledger().entries("churn")) == 2
