@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from filelock import FileLock
 
@@ -100,7 +101,8 @@ def exclusive(uri: str) -> Generator[Path | None]:
 def demand_answer(uri: str) -> None:
     """Ask whether somebody listens before seconds go into importing mlflow and minutes into its retries."""
     place = urlsplit(uri)
-    if place.scheme in {"http", "https"}:
+    proxied = place.scheme in getproxies() and not proxy_bypass(place.hostname or "")  # who listens behind a proxy only it can say
+    if place.scheme in {"http", "https"} and not proxied:
         try:
             port = place.port or {"http": 80, "https": 443}[place.scheme]
             socket.create_connection((place.hostname or "", port), timeout=ANSWER_SECONDS).close()

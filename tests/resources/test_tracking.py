@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from resources.tracking import SpoolUnnamed, Tracking, TrackingFailed
 from resources.tracking_spool import Opened, SpoolRefused, Writer, now_ms, read, waiting
+from resources.tracking_store import Away, demand_answer
 
 
 def store(folder: Path) -> Tracking:
@@ -113,6 +114,13 @@ def test_a_server_needs_a_spool_to_be_named() -> None:
         Tracking(uri="http://127.0.0.1:9", artifacts="").run("k", experiment=""),
     ):
         pass
+
+
+def test_whether_a_server_behind_a_proxy_listens_is_not_asked_past_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Away, match="could not be reached"):
+        demand_answer("http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:10")
+    demand_answer("http://127.0.0.1:9")
 
 
 def test_a_torn_last_line_is_skipped_and_what_comes_before_is_read(tmp_path: Path) -> None:
