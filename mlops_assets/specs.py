@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from mlops_assets.fitting import Fit, Log, Parts, Score, TrainingData
+from mlops_assets.gating import Fair, Gate
 from mlops_assets.grammar import ADDRESS, MONTH, WORD, below, foreign, lacking, misnamed, ownerless, twice
 from mlops_assets.table import ALWAYS, DTYPES, UTC, Column, DeclarationError, Level, Table, refuse
 from mlops_assets.windows import Threshold, Window, as_column, at_least, days, hours
-from resources.monitors.frames import ANSWER, METRICS, Task
+from resources.monitors.frames import Task
 
 __all__ = [
     "Before", "Catalogue", "EntitySpec", "Expanding", "FeatureViewSpec", "Fit", "Gate", "Log", "ModelSpec", "Monitor", "Monthly",
@@ -188,46 +189,6 @@ class Expanding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fair:
-    """How far groups may be apart on the held-out days: ``metric`` of the values of column ``by`` differs by at most ``most``.
-
-    ``metric`` is one of the task's, or ``prediction``: the mean answer (demographic parity of scores).
-    """
-
-    by: Any
-    metric: str
-    most: float
-
-
-OPEN_LICENCES: Final = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0")
-"""SPDX names of licences under which a model may go live unless a gate says otherwise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What a candidate must reach on its held-out days: floors, ceilings (``ece`` is calibration), and not to be worse than what is live.
-
-    ``latency_ms``: within it come 99 of 100 single answers through the code that the service runs. ``size_mb``: what its files may weigh.
-    """
-
-    floors: Mapping[str, float] = field(default_factory=dict[str, float])
-    ceilings: Mapping[str, float] = field(default_factory=dict[str, float])
-    against_live: bool = True
-    slices: tuple[Any, ...] = ()
-    fair: tuple[Fair, ...] = ()
-    latency_ms: float | None = None
-    size_mb: float | None = None
-    licences: tuple[str, ...] = OPEN_LICENCES
-
-    def wrong(self, task: Task) -> Iterator[str]:
-        """What this gate bounds and nobody measures."""
-        bounded = {*self.floors, *self.ceilings} - set(METRICS[task])
-        alike = {one.metric for one in self.fair} - {*METRICS[task], ANSWER}
-        for name in sorted(bounded | alike):
-            yield f"the gate bounds {name}, which is not measured of a {task}. Use one of {', '.join(METRICS[task])}."
-
-
-@dataclass(frozen=True, kw_only=True)
 class Monthly:
     """Retrain when a new month is complete."""
 
@@ -334,7 +295,8 @@ class ModelSpec:
     @property
     def groups(self) -> tuple[Column, ...]:
         """The columns of the examples whose values must be treated alike."""
-        return tuple(as_column(one.by) for one in self.gate.fair) if self.gate else ()
+        asked: tuple[Fair, ...] = self.gate.fair if self.gate else ()
+        return tuple(as_column(one.by) for one in asked)
 
     @property
     def request(self) -> tuple[Column, ...]:
