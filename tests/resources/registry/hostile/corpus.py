@@ -110,6 +110,12 @@ def object_array(marker: Path) -> bytes:
     return buffer.getvalue()
 
 
+def object_array_of_the_right_length(marker: Path) -> bytes:
+    content = pickled(marker)
+    content += b"." * (-len(content) % 8)
+    return header(f"({len(content) // 8},)", "|O") + content
+
+
 def object_arrays(marker: Path) -> bytes:
     return zipped({"weights.npy": object_array(marker)})
 
@@ -215,6 +221,13 @@ SKOPS: Final[Mapping[str, Callable[[Path], bytes]]] = {
     "skops with a method": lambda marker: archive(
         node("MethodNode", "pathlib.PosixPath", content={"func": "touch", "obj": node("ObjectNode", "pathlib.PosixPath", x=str(marker))})
     ),
+    "skops with a method of a trusted type": lambda marker: archive(
+        node(
+            "MethodNode",
+            "sklearn.linear_model._ridge.Ridge",
+            content={"func": "fit", "obj": node("ObjectNode", "sklearn.linear_model._ridge.Ridge", content=mapped(x=text(str(marker))))},
+        )
+    ),
     "skops with an operator": lambda marker: archive(node("OperatorFuncNode", "operator.methodcaller", attrs=listed(text(str(marker))))),
     "skops with a foreign constructor": lambda marker: archive(
         node("LossNode", "builtins.exec", content=mapped(), __reduce__={"args": listed(text(bite(marker)))})
@@ -248,6 +261,7 @@ CORPUS: Final[Mapping[str, tuple[str, Callable[[Path], bytes]]]] = {
     "zip slip": ("model.zip", zip_slip),
     "xml with an entity": ("model.pmml", xml_entity),
     "array of objects": ("weights.npy", object_array),
+    "array of objects of the right length": ("weights.npy", object_array_of_the_right_length),
     "arrays of objects": ("weights.npz", object_arrays),
     "array with a header without end": ("weights.npy", long_header),
     "array larger than memory": ("weights.npy", array_beyond_memory),
@@ -270,6 +284,7 @@ BITES: Final[Mapping[str, str]] = {
     "yaml that calls": "yaml.unsafe_load(content)",
     "python source": "exec(content)",
     "array of objects": "numpy.load(io.BytesIO(content), allow_pickle=True)",
+    "array of objects of the right length": "numpy.load(io.BytesIO(content), allow_pickle=True)",
     "arrays of objects": "numpy.load(io.BytesIO(content), allow_pickle=True)['weights']",
     "skops of a hostile type": "skops.io.loads(content, trusted=['builtins.exec'])",
     "skops with a partial": "skops.io.loads(content, trusted=['builtins.exec', 'functools.partial'])",

@@ -16,7 +16,7 @@ from resources.registry.identity import canonical
 from resources.registry.releases import ReleaseChanged
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
-from tests.resources.registry.hostile.corpus import BITES, CORPUS, pickled, python_source
+from tests.resources.registry.hostile.corpus import BITES, CORPUS, SKOPS, pickled, python_source
 
 
 @pytest.fixture
@@ -47,6 +47,25 @@ def test_a_hostile_file_is_refused_under_its_own_name_and_under_every_allowed_on
             decoded("churn", file, content)
         assert isinstance(refused.value, FormatRefused) or file.endswith(".onnx")  # its reader is not here to refuse what is no ONNX
     assert not marker.exists()
+
+
+LEFT_TO_SKOPS = {"skops with a random generator that is a function"}
+
+
+@pytest.mark.parametrize("what", sorted(set(SKOPS) - LEFT_TO_SKOPS))
+def test_a_hostile_archive_is_refused_before_skops_sees_it(what: str, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(*_: object, **_more: object) -> None:
+        pytest.fail("skops was asked")
+
+    monkeypatch.setattr("skops.io.loads", seen)
+    with pytest.raises(FormatRefused):
+        decoded("churn", "model.skops", SKOPS[what](marker))
+
+
+@pytest.mark.parametrize("what", ["array of objects", "array of objects of the right length", "array larger than memory"])
+def test_a_hostile_array_is_refused_by_its_header(what: str, marker: Path) -> None:
+    with pytest.raises(FormatRefused, match=r"its header says \w+ \(\d+,\)"):
+        decoded("churn", "model.npy", CORPUS[what][1](marker))
 
 
 class Attacker:
