@@ -78,20 +78,18 @@ class Delivery:
     def go(self) -> None:
         """Send what the file holds by now; once nothing more can come, end the run and forget the file."""
         written = spool.written(self.path)  # asked first: what was said before is read below
-        if self._asked is None:
-            spool.forget(self.path)
-            return
         client = client_of(self._post.uri)
         with door(self._post.uri, f"take what was said of {self._asked.key or self._asked.name}"):
             if not self.run_id:
-                self._open(client, self._asked)
+                self._open(client)
             while (more := spool.read(self.path, self._offset))[0]:
-                self._send(client, more[0])
-                self._offset = more[1]
+                points = self._send(client, more[0], self._points.copy())
+                self._offset, self._points = more[1], points  # together: what is sent again has the same times
             if written or self._closed:
-                self._end(client, self._asked)
+                self._end(client)
 
-    def _open(self, client: "MlflowClient", asked: spool.Opened) -> None:
+    def _open(self, client: "MlflowClient") -> None:
+        asked = self._asked
         if asked.run_id:
             found = found_run(client, asked.run_id)
         else:
@@ -103,14 +101,14 @@ class Delivery:
         self._said: dict[str, float] = found.data.metrics if asked.run_id else {}
         self.run_id = found.info.run_id
 
-    def _send(self, client: "MlflowClient", lines: Sequence[Sequence[Any]]) -> None:
+    def _send(self, client: "MlflowClient", lines: Sequence[Sequence[Any]], points: Counter[str]) -> Counter[str]:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics, params, tags, files = list[Any](), dict[str, str](), list[Any](), list[Sequence[str]]()
         for kind, *said in lines:
             match kind:
                 case "metric":
-                    metrics += [Metric(said[0], said[1], at, said[2]) for at in self._instant(*said)]
+                    metrics += [Metric(said[0], said[1], at, said[2]) for at in self._instant(points, *said)]
                 case "params":
                     params |= {name: value for name, value in said[0].items() if name not in self._known and name not in params}
                     first = params | self._known
@@ -131,16 +129,17 @@ class Delivery:
         self._known |= params
         for folder, name in files:  # last: a place for files may be away while the numbers can go
             client.log_artifacts(self.run_id, str(spool.kept(self.path) / folder), name or None)
+        return points
 
-    def _instant(self, name: str, value: float, step: int, said_at: int) -> Sequence[int]:
+    def _instant(self, points: Counter[str], name: str, value: float, step: int, said_at: int) -> Sequence[int]:
         """The time of a point: the start of the run plus its place, so that a repeated fit repeats the point.
 
         A single value of a resumed run has the time when it was said, and none if it is what the run says already.
         """
-        if self._asked is not None and self._asked.run_id and not step:
+        if self._asked.run_id and not step:
             return () if self._said.get(name) == value else (said_at,)
-        self._points[name] += 1
-        return (self._start_ms + self._points[name] - 1,)
+        points[name] += 1
+        return (self._start_ms + points[name] - 1,)
 
     def _batches(self, client: "MlflowClient", kind: str, things: Sequence[Any]) -> None:
         for start in range(0, len(things), BATCH[kind]):
@@ -170,9 +169,9 @@ class Delivery:
         dataset = Dataset(name=name, digest=sha256[:DIGEST_CHARACTERS], source_type="mlops", source=name)
         client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag(key, value) for key, value in said.items()])])
 
-    def _end(self, client: "MlflowClient", asked: spool.Opened) -> None:
-        if not asked.run_id:
-            first = the_run(client, self._experiment, asked)
+    def _end(self, client: "MlflowClient") -> None:
+        if not self._asked.run_id:
+            first = the_run(client, self._experiment, self._asked)
             if first is None or first.info.run_id != self.run_id:  # it was deleted, or another process was first: say it all there
                 self._begin()
                 self.go()
@@ -185,6 +184,7 @@ class Delivery:
 def deliver(post: Post) -> list[PlatformError]:
     """Deliver all that nobody is writing or delivering; an error for each run that could not be. A store that is away ends it."""
     problems: list[PlatformError] = []
+    spool.sweep(post.spool)
     for name in dict.fromkeys(spool.name_of(path) for path in spool.waiting(post.spool)):
         try:
             demand_answer(post.uri)

@@ -74,12 +74,15 @@ class Writer:
 
     def __init__(self, folder: Path, opened: Opened) -> None:
         self.path = folder / f"{opened.name}.{opened.at:013d}-{uuid4().hex[:8]}.jsonl"
+        draft = self.path.with_suffix(".new")
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb", buffering=0)  # a line is with the system as soon as it is said
+            self._file = draft.open("xb", buffering=0)  # a line is with the system as soon as it is said
             fcntl.flock(self._file, fcntl.LOCK_EX)
         self._end = 0
         self.say("open", asdict(opened))
+        with _disk(folder):
+            draft.rename(self.path)  # nobody sees it before it is locked
 
     def say(self, *words: object) -> None:
         """Append a line, whole or not at all."""
@@ -117,10 +120,10 @@ def read(path: Path, offset: int = 0) -> tuple[list[list[Any]], int]:
     return [json.loads(line) for line in whole], offset + sum(map(len, whole))
 
 
-def opened(path: Path) -> Opened | None:
-    """What the first line says; None if whoever wrote it did not live to write it."""
+def opened(path: Path) -> Opened:
+    """What the first line says."""
     lines, _ = read(path)
-    return Opened(**lines[0][1]) if lines else None
+    return Opened(**lines[0][1])
 
 
 def written(path: Path) -> bool:
@@ -150,8 +153,15 @@ def waiting(folder: Path, name: str = "*") -> list[Path]:
 
 def forget(path: Path) -> None:
     """Everything of it has arrived."""
+    path.unlink(missing_ok=True)  # first: without its artifacts it could not be delivered again
     shutil.rmtree(kept(path), ignore_errors=True)
-    path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Artifacts whose run has arrived, left by who was killed while forgetting it."""
+    for place in folder.glob("*.files"):
+        if not any(place.with_suffix(suffix).exists() for suffix in (".jsonl", ".refused")):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def refuse(path: Path) -> Path:

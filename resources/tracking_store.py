@@ -68,12 +68,14 @@ class RunUnknown(PlatformError):
 
 @contextmanager
 def door(uri: str, what: str) -> Generator[None]:
-    """Translate what MLflow, its S3 client and the disk raise."""
+    """Translate what MLflow, its database, its S3 client and the disk raise."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, OSError, *_of_s3()) as problem:
+    except (MlflowException, SQLAlchemyError, CommandError, OSError, *_of_s3()) as problem:
         raise TrackingFailed(uri=uri, what=what, why=problem) from problem
 
 
@@ -205,7 +207,8 @@ def the_run(client: "MlflowClient", experiment_id: str, asked: Opened) -> Any:
 
 
 def _attempts(client: "MlflowClient", experiment_id: str, key: str) -> list[Any]:
-    found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'")
+    quote = '"' if "'" in key else "'"
+    found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = {quote}{key}{quote}")
     return sorted(found, key=_age)
 
 

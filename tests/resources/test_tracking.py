@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,15 @@ def test_artifacts_that_cannot_be_stored_wait_and_the_numbers_do_not(tmp_path: P
     with full.run("k", experiment="e") as run:
         run.metric("loss", 0.5)
         run.artifact("notes/a.txt", "words")
+    with full.run("k", experiment="e") as again:
+        again.metric("loss", 0.5)
+        time.sleep(1.5)  # for the courier to try what is not going twice
     (problem,) = full.deliver()
     assert "could not take what was said of k" in str(problem)
-    assert full.client().get_run(run.id).data.metrics == {"loss": 0.5}
+    stored: Any = full.client()
     (tmp_path / "taken").unlink()
     assert full.deliver() == []
-    stored: Any = full.client()
+    assert [(point.step, point.value) for point in stored.get_metric_history(run.id, "loss")] == [(0, 0.5)]
     assert [file.path for file in stored.list_artifacts(run.id, "notes")] == ["notes/a.txt"]
 
 
@@ -121,6 +125,30 @@ def test_whether_a_server_behind_a_proxy_listens_is_not_asked_past_the_proxy(mon
         demand_answer("http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:10")
     demand_answer("http://127.0.0.1:9")
+
+
+def test_a_store_that_is_no_database_does_not_end_a_fit(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("nothing that SQLite would know" * 100)
+    broken = store(tmp_path)
+    with broken.run("k", experiment="e") as run:
+        run.metric("loss", 0.5)
+    (problem,) = broken.deliver()
+    assert "could not open its store" in str(problem)
+
+
+def test_a_key_may_hold_a_quote(tracking: Tracking) -> None:
+    with tracking.run("Ada's model", experiment="quote") as run:
+        run.metric("loss", 0.5)
+    with tracking.run("Ada's model", experiment="quote") as again:
+        assert again.id == run.id
+    assert tracking.client().get_run(run.id).info.run_name == "Ada's model"
+
+
+def test_artifacts_of_a_run_that_has_arrived_are_swept_up(tracking: Tracking) -> None:
+    left = tracking.spool_folder / "0.1-a.files"
+    left.mkdir(parents=True)
+    assert tracking.deliver() == []
+    assert not left.exists()
 
 
 def test_a_torn_last_line_is_skipped_and_what_comes_before_is_read(tmp_path: Path) -> None:
