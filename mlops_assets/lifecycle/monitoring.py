@@ -106,7 +106,7 @@ def daily(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) -> d
     ) -> Result:
         month = context.partition_key
         answers = judged_by(predicted, month)
-        release = registry.releases().load(spec.name, answers.filter(pl.col(EXAMPLE_MONTH) == month)["content_hash"][0])
+        release = registry.released(spec.name, answers.filter(pl.col(EXAMPLE_MONTH) == month)["content_hash"][0])
         training = training_of(spec, lake, release)
         found = judge(spec, answers, training, settled(spec, source, answers, until=clock.now()), release, month=month)
         page = reports.page(spec.name, month)

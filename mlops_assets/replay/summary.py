@@ -106,7 +106,7 @@ def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[s
         for entry in resources.registry.ledger().entries(spec.name)
         if entry.content_hash == row["content_hash"] and "why" in entry.payload
     ]
-    release = resources.registry.releases().load(spec.name, row["content_hash"])
+    release = resources.registry.released(spec.name, row["content_hash"])
     head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id'][:12]}"
     return [head, *(f"  {line}" for line in lineage(told[-1], release.record))]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources.errors import PlatformError
 from resources.registry import acts
 from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, LedgerConflict
@@ -18,6 +19,16 @@ from resources.security.keys import KeyRing, Purpose, ring_for
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
+
+
+class NeverRegistered(PlatformError):
+    """A release that no entry of the ledger vouches for."""
+
+    def __init__(self, *, model: str, content_hash: str) -> None:
+        super().__init__(
+            f"{model}: release {content_hash[:12]} was never registered, so no signed statement vouches for it and it is not loaded. "
+            f"Materialize release/{model}/candidate of its month."
+        )
 
 
 class Registry(dg.ConfigurableResource[Any]):
@@ -51,6 +62,13 @@ class Registry(dg.ConfigurableResource[Any]):
     def load(self, entry: Entry) -> Release:
         """The release that an entry is about, its signed statement and every byte checked against the ledger first."""
         return self.releases().of(entry)
+
+    def released(self, model: str, content_hash: str) -> Release:
+        """The release that was registered under a content hash, checked as ``load`` does."""
+        entry = _registered(self.ledger().entries(model)).get(content_hash)
+        if entry is None:
+            raise NeverRegistered(model=model, content_hash=content_hash)
+        return self.load(entry)
 
     def register(
         self, model: str, content_hash: str, *, mlflow_run_id: str, actor: str, data_at: datetime, facts: Mapping[str, object] | None = None

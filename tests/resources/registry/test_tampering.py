@@ -19,7 +19,7 @@ from resources.registry import formats
 from resources.registry.heads import LedgerTampered
 from resources.registry.identity import canonical, sha256
 from resources.registry.releases import ReleaseChanged, ReleaseMissing, ReleaseNotWritten
-from resources.registry.resource import Registry
+from resources.registry.resource import NeverRegistered, Registry
 from resources.registry.statement import (
     NotSigned,
     SignerRefused,
@@ -312,6 +312,15 @@ def test_a_ledger_row_that_names_another_statement_breaks_the_chain(shop: Shop, 
         connection.execute(sa.text("UPDATE ledger SET payload = :payload WHERE seq = 1"), {"payload": forged})
     with pytest.raises(LedgerTampered, match="ledger entry 1"):
         ledger.verify()
+
+
+def test_a_release_by_its_content_hash_is_checked_like_any_and_one_that_was_never_registered_is_refused(shop: Shop) -> None:
+    assert shop.registry.released("churn", str(shop.entry.content_hash)).content_hash == shop.entry.content_hash
+    with pytest.raises(NeverRegistered, match=r"churn: release [0-9a-f]{12} was never registered, so no signed statement vouches for it"):
+        shop.registry.released("churn", shop.releases.write("churn", {"weight": 3.0}, RECORD, {}))
+    shop.statement(shop.entry).unlink()
+    with pytest.raises(StatementMissing):
+        shop.registry.released("churn", str(shop.entry.content_hash))
 
 
 def test_a_statement_says_what_a_version_was_made_of_in_the_words_of_its_standards(shop: Shop) -> None:
