@@ -113,6 +113,11 @@ class Key:
     private: bool
     revoked: str | None
 
+    @property
+    def state(self) -> str:
+        """What it is good for, in words."""
+        return f"revoked {self.revoked}" if self.revoked else "signs and verifies" if self.private else "verifies"
+
 
 class KeyRing:
     """The keys in one folder. Opening does nothing; the first signature makes the folder and a key."""
