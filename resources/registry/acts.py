@@ -3,10 +3,12 @@
 Needs no Dagster: jobs, assets and the commands of ``mlops_assets.operate`` call the same functions.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import PlatformError
@@ -34,6 +36,15 @@ class VersionUnknown(PlatformError):
             f"{model} has no version {version}: {has}. Nothing was done; what is live stays live. "
             f"Materialize release/{model}/candidate to make one."
         )
+
+
+class ModelUnknown(PlatformError):
+    """A model that the ledger knows nothing of."""
+
+    def __init__(self, *, model: str, known: Sequence[str]) -> None:
+        close = difflib.get_close_matches(model, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known) or 'none'}."
+        super().__init__(f"the ledger knows no model {model}, so nothing was done. {hint}")
 
 
 class NothingBefore(PlatformError):
@@ -71,6 +82,16 @@ class Desk:
     ledger: "Ledger"
     releases: "Releases"
     people: "KeyRing"
+
+
+def desk(*, ledger_url: str, releases_root: str, keys_root: str) -> Desk:
+    """The desk of these places."""
+    from resources.registry.ledger import ledger_at
+    from resources.registry.releases import Releases
+    from resources.security.keys import ring_for
+
+    ledger, release, people = (ring_for(one, keys_root=keys_root, releases_root=releases_root) for one in ("ledger", "release", "people"))
+    return Desk(ledger=ledger_at(ledger_url, str(ledger.root)), releases=Releases(Path(releases_root), release), people=people)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +169,8 @@ def overridden(entries: Sequence[Entry], content_hash: str, *, at: datetime) -> 
 def roll_back(desk: Desk, model: str, by: By, *, to: int | None = None) -> Entry:
     """Make the version before live again (or version ``to``), and hold the model by the same entry, so that no retraining undoes it.
 
-    The bytes are checked first. Repeated, it returns the rollback that is there: to go further back, say to which version.
+    Its signed statement and its bytes are checked first. Repeated, it returns the rollback that is there: to go further back, name the
+    version.
     """
     known = desk.ledger.entries(model)
     live = live_at(known, datetime.now(UTC))
@@ -156,6 +178,7 @@ def roll_back(desk: Desk, model: str, by: By, *, to: int | None = None) -> Entry
     if live is not None and (live.version == to or (to is None and rolled)):
         return live
     registered = _registered(known, model, to) if to is not None else _before(known, model, live)
+    desk.releases.statements.verified(registered)
     desk.releases.verify(model, str(registered.content_hash))
     said = _begins(registered, by) | {"from_version": live.version if live else None}
     return desk.ledger.append(model, "rolled_back", said, expect_head=_head(known), actor=by.actor, data_at=by.data_at)
@@ -173,6 +196,8 @@ def adopt(desk: Desk, model: str, version: int, by: By) -> Entry:
 
 def hold(desk: Desk, model: str, by: By) -> Entry:
     """Nothing new of the model goes live until somebody lifts it."""
+    if not desk.ledger.entries(model):
+        raise ModelUnknown(model=model, known=sorted({entry.subject for entry in desk.ledger.entries()} - {FREEZE}))
     return _once(desk, model, "held", by, {}, there=lambda known: turned_on(known, HOLD))
 
 
@@ -199,6 +224,15 @@ def revoke(desk: Desk, model: str, version: int, by: By) -> Entry:
 def archive(desk: Desk, model: str, version: int, by: By) -> Entry:
     """Put a version away: it is live no more, and no rollback takes it unless it is named."""
     return _end(desk, model, version, "archived", by)
+
+
+def resign(desk: Desk, model: str, version: int) -> str:
+    """Put the current key's signature under the statement that the ledger recorded for a version; the id of that key.
+
+    No entry: the ledger binds the statement, whoever signs it.
+    """
+    registered = _registered(desk.ledger.entries(model), model, version)
+    return desk.releases.statements.resign(registered)["key_id"]
 
 
 def _end(desk: Desk, model: str, version: int, kind: str, by: By) -> Entry:

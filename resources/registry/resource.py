@@ -49,7 +49,7 @@ class Registry(dg.ConfigurableResource[Any]):
 
     def desk(self) -> acts.Desk:
         """Where acts are done."""
-        return acts.Desk(ledger=self.ledger(), releases=self.releases(), people=self.ring("people"))
+        return acts.desk(ledger_url=self.ledger_url, releases_root=self.releases_root, keys_root=self.keys_root)
 
     def releases(self) -> Releases:
         """The release store."""

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from resources.registry import acts
-from resources.registry.acts import By, NothingBefore, NotOn, Signed, TokenSeen, VersionUnknown
+from resources.registry.acts import By, ModelUnknown, NothingBefore, NotOn, Signed, TokenSeen, VersionUnknown
 from resources.registry.approvals import ApprovalsMissing
 from resources.registry.ledger import Ledger
 from resources.registry.releases import ReleaseChanged
@@ -145,6 +145,15 @@ def test_what_was_never_held_or_frozen_is_not_lifted(office: Office) -> None:
     with pytest.raises(NotOn, match="The platform is not frozen"):
         acts.unfreeze(office.desk, ANA)
     assert office.kinds() == []
+
+
+def test_a_model_that_the_ledger_does_not_know_is_not_held_by_a_slip(office: Office) -> None:
+    office.register(1.0)
+    with pytest.raises(ModelUnknown, match=r"the ledger knows no model chrun.*Did you mean churn\?"):
+        acts.hold(office.desk, "chrun", ANA)
+    with pytest.raises(ModelUnknown, match=r"Known are: churn\."):
+        acts.hold(office.desk, "freeze", ANA)
+    assert office.kinds() == ["registered"]
 
 
 def test_in_a_freeze_nothing_new_goes_live_and_the_way_back_is_open(office: Office) -> None:
