@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -411,6 +413,28 @@ def test_each_role_may_do_what_it_is_for_and_nothing_else(remote: Remote, monkey
     assert "Permission denied" in refusal(lambda: client.log_metric(known, "loss", 0.0))
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "guessed")
     assert "not authenticated" in refusal(lambda: client.get_run(known))
+
+
+def test_strangers_foreign_hosts_and_foreign_pages_are_refused_and_the_ui_cannot_be_framed(remote: Remote) -> None:
+    known = httpx.BasicAuth("reader", remote.server.passwords["reader"])
+
+    def asked(method: str = "GET", auth: httpx.Auth | None = known, **headers: str) -> httpx.Response:
+        place = f"{remote.server.url}/api/2.0/mlflow/experiments/search?max_results=1"
+        return httpx.request(method, place, auth=auth, headers=headers, timeout=30)
+
+    assert asked().status_code == 200
+    assert asked().headers["x-frame-options"] == "DENY"
+    assert asked(auth=None).status_code == 401
+    assert asked(Host="evil.example").status_code == 403
+    assert asked("POST", Origin="http://evil.example").status_code == 403
+
+
+def test_the_server_starts_no_job_runners(remote: Remote) -> None:
+    assert remote.server.process is not None
+    children = psutil.Process(remote.server.process.pid).children(recursive=True)
+    named = [" ".join(child.cmdline()) for child in children]
+    assert named
+    assert [name for name in named if "huey" in name] == []
 
 
 def test_a_version_is_made_of_a_run_and_of_nothing_else(remote: Remote) -> None:
