@@ -29,7 +29,9 @@ class CleanUp(dg.Config):
     """What a clean-up may do."""
 
     apply: bool = Field(default=False, description="Do it; without it the run only says what it would do.")
-    keep_days: int = Field(default=90, ge=0, description="Nothing younger is touched, whatever else is true of it.")
+    keep_days: int = Field(
+        default=90, ge=0, description="Nothing younger is touched. With 0 that may be what a training has just made: stop those first."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def planned(registry: Registry, tracking: Tracking, lake: Lake, models: Sequence
         entries = registry.ledger().entries(model)
         registered = {entry.content_hash: entry for entry in entries if entry.kind == "registered"}
         freed = {entry.content_hash for entry in free(entries, predicted=_answered(lake, model), before=before)}
-        for path in sorted(registry.releases().root.joinpath(model).glob("*")):
+        for path in sorted(registry.releases().root.joinpath(model).glob("?" * 64)):
             old = path.stat().st_mtime < before.timestamp()
             if path.name in freed or (path.name not in registered and old):
                 releases.append((path, registered.get(path.name)))
