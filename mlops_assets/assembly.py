@@ -9,6 +9,7 @@ from mlops_assets.automation import INTERVAL
 from mlops_assets.keys import address
 from mlops_assets.lifecycle import (
     arrival,
+    comparing,
     consistency,
     deployment,
     evaluation,
@@ -38,6 +39,7 @@ def assembled(catalogue: Catalogue, *, lake: Lake, resources: Mapping[str, objec
         assets=[_placed(one, lake) for one in _assets(catalogue)],
         jobs=[
             arrival.arrival(catalogue),
+            comparing.compare(catalogue),
             rebuild.rebuild(catalogue),
             tracing.lineage(catalogue),
             *housekeeping.housekeeping(catalogue),

@@ -1,5 +1,6 @@
 """HTML pages that need nothing but themselves: one style, no script, no network. Whoever has something to show fills them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
@@ -48,8 +49,38 @@ def _cell(text: str) -> str:
     return f"<td class=short>{escape(text)}</td>" if len(text) <= SHORT else f"<td>{escape(text)}</td>"
 
 
-def raw_table(header: Sequence[str], lines: Iterable[str]) -> str:
-    """A table of rows whose cells are HTML already."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+def raw_table(header: Sequence[str], lines: Iterable[str], *, head: str = "") -> str:
+    """A table of rows whose cells are HTML already; so is ``head``, which may stand for ``header``."""
+    head = head or "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+
+
+def markdown(text: str) -> str:
+    """The Markdown that cards are written in, as HTML: headings, paragraphs, lists, tables, bold and code; all else is plain text."""
+    return "\n".join(_block(block.strip().splitlines()) for block in re.split(r"\n\s*\n", _apart(text)) if block.strip())
+
+
+def _apart(text: str) -> str:
+    """With a blank line before each list and table, and around each heading."""
+    text = re.sub(r"^(#+ .*)$", r"\n\1\n", text, flags=re.MULTILINE)
+    return re.sub(r"^(?![-|])(.+)\n(?=[-|] ?)", r"\1\n\n", text, flags=re.MULTILINE)
+
+
+def _block(lines: list[str]) -> str:
+    first = lines[0]
+    if found := re.match(r"(#+) (.*)", first):
+        return f"<h{min(len(found[1]) + 1, 6)}>{_inline(found[2])}</h{min(len(found[1]) + 1, 6)}>"
+    if first.startswith("|"):
+        cells = [[_inline(cell.strip()) for cell in line.strip().strip("|").split("|")] for line in lines]
+        rows = ["".join(f"<td{' class=short' * (len(cell) <= SHORT)}>{cell}</td>" for cell in row) for row in cells[2:]]
+        return raw_table([], rows, head="".join(f"<th>{cell}</th>" for cell in cells[0]))
+    if first.startswith("- "):
+        items = re.split(r"^- ", "\n".join(lines), flags=re.MULTILINE)[1:]
+        return f"<ul>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</ul>"
+    return f"<p>{_inline(' '.join(lines))}</p>"
+
+
+def _inline(text: str) -> str:
+    bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text, quote=False))
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", bold)

@@ -11,13 +11,16 @@ from mlops_assets.keys import key
 from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result, rounded
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.examples import DAY
+from mlops_assets.lifecycle.reporting import training_page
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
 from resources.monitors.plots import bars_markdown, bars_svg, calibration_svg, markdown
 from resources.registry.releases import MANIFEST, RECORD, Release
 from resources.registry.resource import Registry
+from resources.reports import Reports
 from resources.serving.scoring import score
 from resources.tracking import Run, Tracking
+from resources.whole import write_whole
 
 if TYPE_CHECKING:
     from resources.monitors.gate import Difference, GateResult
@@ -140,25 +143,28 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         ins={"examples": month_of(key("training_set", spec.name, "examples")), "fitted": month_of(key("model", spec.name, "parts"))},
         partitions_def=partitions_def,
     )
-    def holdout(examples: pl.LazyFrame, fitted: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
+    def holdout(examples: pl.LazyFrame, fitted: pl.LazyFrame, registry: Registry, tracking: Tracking, reports: Reports) -> Result:
         row = fitted.collect().row(0, named=True)
         candidate, live = registry.releases().load(spec.name, row["content_hash"]), registry.ledger().live(spec.name)
         rows = scored(candidate, examples.filter(pl.col(DAY) >= row["trained_until"]).collect())
-        rival = registry.load(live) if live and live.content_hash != candidate.content_hash else None
-        if rival is not None and not alike(rival, candidate):
-            rival = None
+        before = registry.load(live) if live and live.content_hash != candidate.content_hash else None
+        rival = before if before is not None and alike(before, candidate) else None
         metrics, results = judge(spec, rows, rival)
         results += conditions(spec, rows, candidate, size=weight(registry.releases().path(spec.name, candidate.content_hash)))
         drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})
+        page = (spec.name, "trained", row["cutoff"])
+        write_whole(
+            reports.file(*page), training_page(candidate, before, metrics, results, {name: svg for name, (svg, _) in drawn.items()})
+        )
         shown = {name: dg.MetadataValue.md(text) for name, (_, text) in drawn.items()}
-        link = dg.MetadataValue.url(tracking.ui_url(run.id))
+        links = {"report": reports.address(*page), "mlflow_run": tracking.ui_url(run.id)}
         yield from result(
             asset_key,
             evaluation_rows(metrics, results),
             contract,
-            {**rounded(headline(metrics)), "mlflow_run": link, **shown},
+            {**rounded(headline(metrics)), **{name: dg.MetadataValue.url(link) for name, link in links.items()}, **shown},
             checks=[gate_result(asset_key, results)],
         )
 

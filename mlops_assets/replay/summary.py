@@ -107,7 +107,7 @@ def _one_prediction(spec: ModelSpec, resources: Resources, month: str) -> list[s
         if entry.content_hash == row["content_hash"] and "why" in entry.payload
     ]
     release = resources.registry.released(spec.name, row["content_hash"])
-    head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id'][:12]}"
+    head = f"one prediction of {spec.name}:  {row['row_id']} on {row['day']}  {row['prediction']:.3f}  id {row['prediction_id']}"
     return [head, *(f"  {line}" for line in lineage(told[-1], release.record))]
 
 

@@ -55,6 +55,11 @@ class Difference:
         return all(end is not None and self._loss(end) > 0 for end in (self.low, self.high))
 
     @property
+    def better(self) -> bool:
+        """Whether the whole interval lies on the good side of zero."""
+        return all(end is not None and self._loss(end) < 0 for end in (self.low, self.high))
+
+    @property
     def loss(self) -> float:
         """By how much the candidate is worse."""
         return self._loss(self.value or 0.0)

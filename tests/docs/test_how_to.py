@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
+from resources.lake import LocalLake
 from tests.docs.pages import ROOT, blocks, commands, done, project, shell, write
 
 MODEL_LINES = 60
@@ -15,6 +17,9 @@ MODEL = "how-to/add-a-model.md"
 VIEW = "how-to/add-a-feature-view.md"
 SOURCE = "how-to/add-a-source.md"
 CI = "how-to/run-in-ci.md"
+LINEAGE = "how-to/ask-where-a-prediction-comes-from.md"
+REBUILD = "how-to/rebuild-a-version.md"
+COMPARE = "how-to/compare-versions.md"
 
 
 def ruff(folder: Path, files: list[Path]) -> str:
@@ -105,3 +110,46 @@ def test_a_model_is_added_trained_and_released(tmp_path: Path, ingested: Path) -
     for text in commands(MODEL):
         done(folder, text)
     assert len(list((folder / ".mlops" / "releases" / "late_departure").iterdir())) == 1
+
+
+def fill(folder: Path, name: str, **words: str) -> None:
+    """Put the reader's own words into a file of a page."""
+    path = folder / name
+    for word, said in words.items():
+        assert word in path.read_text()
+        path.write_text(path.read_text().replace(word, said))
+
+
+def test_a_prediction_a_month_and_a_library_are_followed(tmp_path: Path, ingested: Path) -> None:
+    folder = copied(tmp_path, ingested)
+    write(folder, LINEAGE)
+    lake, (release,) = LocalLake(root=str(folder / ".mlops" / "lake")), (folder / ".mlops" / "releases" / "air_time").glob("?" * 64)
+    asked = release.name[:8] + "0" * 24
+    known = {"prediction_id": [asked], "row_id": ["a"], "prediction": [97.0], "model_version": [1], "content_hash": [release.name]}
+    row = pl.DataFrame(known).with_columns(day=pl.date(2013, 3, 1), predict_at=pl.datetime(2013, 3, 1, time_zone="UTC"))
+    lake.replace("prediction/air_time/batch", row, partition="2013-03")
+    fill(folder, "question.yaml", PREDICTION=asked)
+    back, forward, library = (done(folder, text) for text in commands(LINEAGE))
+    assert f"<- release    air_time  version 1  sha256 {release.name[:12]}" in back
+    assert "table/flights/departures 2013-02 has reached 1 versions of 1 models, 1 of them live" in forward
+    assert "air_time version 1, live: lightgbm " in library
+    assert len(list((folder / ".mlops" / "reports" / "lineage").glob("*.html"))) == 3
+
+
+def test_a_version_is_rebuilt_and_one_without_a_commit_only_on_demand(tmp_path: Path, ingested: Path) -> None:
+    folder = copied(tmp_path, ingested)
+    write(folder, REBUILD)
+    (command,) = commands(REBUILD)
+    assert "its record names no commit" in shell(folder, command).stderr
+    fill(folder, "rebuild.yaml", **{"version: 1": "version: 1\n      anyway: true"})
+    assert "air_time version 1" in (said := done(folder, command))
+    assert "equal, 4 of 4 files" in said
+
+
+def test_versions_are_compared(tmp_path: Path, ingested: Path) -> None:
+    folder = copied(tmp_path, ingested)
+    write(folder, COMPARE)
+    fill(folder, "compare.yaml", VERSIONS="1, 1")
+    (command,) = commands(COMPARE)
+    done(folder, command)
+    assert "Each on its own held-out days" in (folder / ".mlops" / "reports" / "air_time" / "compared" / "1-1.html").read_text()

@@ -42,13 +42,13 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
 
 
 def test_a_version_of_a_commit_is_made_again_bit_by_bit_though_the_code_has_changed_since(kiosk: Kiosk) -> None:
-    before = digests(kiosk)
+    before, releases = digests(kiosk), sorted((kiosk.home / "releases").rglob("*"))
     status, said = rebuild(kiosk, 1)
     assert status == 0, said
     assert "equal, 3 of 3 files" in said
     assert "its training set equals the one in the lake" in said
     assert digests(kiosk) == before
-    assert len(list((kiosk.home / "releases" / "late").iterdir())) == 2
+    assert sorted((kiosk.home / "releases").rglob("*")) == releases
 
 
 def test_a_version_whose_code_was_never_committed_differs_first_in_its_code(kiosk: Kiosk) -> None:
@@ -56,6 +56,16 @@ def test_a_version_whose_code_was_never_committed_differs_first_in_its_code(kios
     assert status != 0
     assert "late version 2 was rebuilt and is not the same. First difference: code fit: was " in said
     assert "Its checkout had uncommitted changes when it was trained." in said
+
+
+def test_the_two_versions_are_compared_on_one_page_and_each_training_left_its_report(kiosk: Kiosk) -> None:
+    path = kiosk.source.parent / "compare.yaml"
+    path.write_text("ops: {versions: {config: {model: late}}}")
+    done = kiosk.run("-m", "dagster", "job", "execute", "-m", "kiosk.definitions", "-j", "compare", "-c", str(path))
+    assert done.returncode == 0, done.stderr
+    reports = kiosk.home / "reports" / "late"
+    assert "the code of fit changed" in (reports / "compared" / "1-2.html").read_text()
+    assert "Model card of late 2020-02" in (reports / "trained" / "2020-02.html").read_text()
 
 
 def test_a_training_set_that_was_replaced_since_is_told_and_is_not_what_the_rebuild_trusts(kiosk: Kiosk) -> None:
