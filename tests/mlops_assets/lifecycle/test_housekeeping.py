@@ -1,6 +1,7 @@
 """Housekeeping over a real ledger, real releases, a real lake and a real MLflow store: said first, done when asked, never too much."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,23 @@ class World:
         return sum(path.stat().st_size for place in places for path in place.rglob("*") if path.is_file())
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with nothing in it, made once: making one takes longer than any test here."""
+    folder = tmp_path_factory.mktemp("empty")
+    Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts="").client()
+    return folder
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def store(tmp_path: Path, empty: Path) -> Path:
+    """A folder with a copy of that store."""
+    return shutil.copytree(empty, tmp_path / "home")
+
+
+@pytest.fixture
+def world(store: Path) -> World:
+    return World(store)
 
 
 def test_without_being_told_to_it_only_says_what_it_would_do(world: World) -> None:
@@ -165,8 +180,8 @@ def test_a_fit_that_failed_before_it_stored_anything_goes(world: World) -> None:
 
 
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
-    return Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
+def tracking(store: Path) -> Tracking:
+    return Tracking(uri=f"sqlite:///{store}/mlflow.db", artifacts=str(store / "artifacts"))
 
 
 def deliver(tracking: Tracking, instance: dg.DagsterInstance) -> None:
