@@ -81,11 +81,8 @@ def door(uri: str, what: str) -> Generator[None]:
 
 def _of_s3() -> Iterable[type[Exception]]:
     """What boto raises, if this process uses it."""
-    if "boto3" in sys.modules:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        yield from (Boto3Error, BotoCoreError, ClientError)
+    for module, names in (("boto3.exceptions", ["Boto3Error"]), ("botocore.exceptions", ["BotoCoreError", "ClientError"])):
+        yield from (getattr(sys.modules[module], name) for name in names if module in sys.modules)
 
 
 @contextmanager

@@ -136,6 +136,19 @@ def test_a_store_that_is_no_database_does_not_end_a_fit(tmp_path: Path) -> None:
     assert "could not open its store" in str(problem)
 
 
+def test_files_that_go_to_s3_without_a_server_between_wait_while_it_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    direct = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts="s3://bucket")
+    with direct.run("k", experiment="e") as run:
+        run.metric("loss", 0.5)
+        run.artifact("notes/a.txt", "words")
+    (problem,) = direct.deliver()
+    assert "127.0.0.1:9" in str(problem)
+    assert direct.client().get_run(run.id).data.metrics == {"loss": 0.5}
+
+
 def test_a_key_may_hold_a_quote(tracking: Tracking) -> None:
     with tracking.run("Ada's model", experiment="quote") as run:
         run.metric("loss", 0.5)
