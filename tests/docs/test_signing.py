@@ -105,3 +105,16 @@ def test_the_pages_commands_show_rotate_revoke_and_sign_again(home: Home) -> Non
 def test_the_page_lists_the_formats_that_there_are() -> None:
     told = re.findall(r"^\| `(\.[\w.]+)` \|", (ROOT / "docs" / PAGE).read_text(), re.MULTILINE)
     assert told == [one.suffix for one in FORMATS]
+
+
+def test_a_ring_without_keys_and_a_key_that_it_has_not_are_told(home: Home) -> None:
+    assert done(home.folder, "python -m mlops_assets.operate keys people") == "No key yet.\n"
+    said = shell(home.folder, "python -m mlops_assets.operate revoke-key release 0000000000000000 --why mistyped")
+    assert said.returncode == 1
+    assert "key '0000000000000000' is not in the ring" in said.stderr
+
+
+def test_a_version_that_was_never_registered_cannot_be_signed_again(home: Home) -> None:
+    said = shell(home.folder, "python -m mlops_assets.operate resign churn 2")
+    assert said.returncode == 1
+    assert "churn has no version 2" in said.stderr
