@@ -14,6 +14,7 @@ need() {
 }
 
 need git git
+need openssl openssl
 PATH="$PATH:$(echo /usr/lib/postgresql/*/bin | tr " " :)" # where Debian keeps initdb
 need initdb postgresql
 need redis-server redis-server
