@@ -18,6 +18,7 @@ from mlops_assets.lifecycle import (
     housekeeping,
     ingestion,
     monitoring,
+    operating,
     prediction,
     rebuild,
     release,
@@ -28,6 +29,7 @@ from mlops_assets.partitions import calendar_of, months_of
 from mlops_assets.specs import Catalogue, ModelSpec
 from resources.lake import Lake
 from sensors.deploy_on_release import deploy_on_release
+from sensors.follow_on_entry import follow_on_entry
 from sensors.ingest_on_new_file import ingest_on_new_file
 from sensors.retrain_on_judged_month import retrain_on_judged_month
 from sensors.score_on_complete_month import score_on_complete_month
@@ -44,12 +46,14 @@ def assembled(catalogue: Catalogue, *, lake: Lake, resources: Mapping[str, objec
             tracing.lineage(catalogue),
             *housekeeping.housekeeping(catalogue),
             *jobs.jobs(catalogue),
+            *operating.operating(),
         ],
         sensors=[
             ingest_on_new_file(catalogue),
             score_on_complete_month(catalogue),
             retrain_on_judged_month(catalogue),
             deploy_on_release(catalogue),
+            follow_on_entry(),
             dg.AutomationConditionSensorDefinition(
                 "build_new_data",
                 target=dg.AssetSelection.all(),

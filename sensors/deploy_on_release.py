@@ -12,7 +12,7 @@ from mlops_assets.jobs import deploy_keys
 from mlops_assets.keys import short
 from mlops_assets.specs import Catalogue
 from resources.registry.resource import Registry
-from resources.registry.states import Entry, live_at
+from resources.registry.states import FREEZE, Entry, live_at, since, turned_on
 
 NOTHING: Final = "-"
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -40,6 +40,8 @@ def deploy_on_release(catalogue: Catalogue) -> dg.SensorDefinition:
         if wanted == deployed:
             said = "The live versions are those that were last deployed." if live else "Nothing is live yet."
             return dg.SensorResult(skip_reason=said, cursor=cursor)
+        if (frozen := turned_on(registry.ledger().entries(FREEZE), FREEZE)) is not None:
+            return dg.SkipReason(f"Nothing is deployed: the platform is frozen {since(frozen)}. What answers goes on answering.")
         number = sum(at <= now for at in begins)  # only grows: a return to an earlier set is no repeated tick
         request = dg.RunRequest(run_key=f"deploy {catalogue.project} {number} {wanted}", asset_selection=deploy_keys(catalogue))
         return dg.SensorResult(run_requests=[request], cursor=cursor)

@@ -11,6 +11,7 @@ from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, REASON_TAG, key
 from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue, ModelSpec, Monthly, Months, PerformanceDrop
 from resources.registry.resource import Registry
+from resources.registry.states import FREEZE, HOLD, since, turned_on
 
 VERDICT: Final = "performance"
 FELL: Final = "fell"
@@ -24,7 +25,15 @@ def retrain_on_judged_month(catalogue: Catalogue) -> dg.SensorDefinition:
         now = looked_at(context.instance, registry, catalogue)
         if now == context.cursor:
             return dg.SkipReason("Nothing happened since the last tick.")
-        return dg.SensorResult(run_requests=list(_due(Done(context.instance), catalogue, registry, calendar)), cursor=now)
+        if (frozen := turned_on(registry.ledger().entries(FREEZE), FREEZE)) is not None:
+            return dg.SkipReason(f"Nothing is trained: the platform is frozen {since(frozen)}.")
+        due = list(_due(Done(context.instance), catalogue, registry, calendar))
+        held = {request.tags[MODEL_TAG]: _held(registry, request.tags[MODEL_TAG]) for request in due}
+        free = [request for request in due if not held[request.tags[MODEL_TAG]]]
+        said = " ".join(one for one in held.values() if one)
+        if free and said:
+            context.log.warning(said)
+        return dg.SensorResult(run_requests=free, skip_reason=said if said and not free else None, cursor=now)
 
     return sensor(
         "retrain_on_judged_month",
@@ -32,6 +41,12 @@ def retrain_on_judged_month(catalogue: Catalogue) -> dg.SensorDefinition:
         launches=(one for spec in catalogue.models for one in train_keys(spec)),
         description="A judged month starts a training: by cadence, because performance fell, or because nothing is live yet.",
     )
+
+
+def _held(registry: Registry, model: str) -> str:
+    """Why a model that is due is not trained: what it makes could not go live. Lifting the hold is an entry, so the next tick looks."""
+    held = turned_on(registry.ledger().entries(model), HOLD)
+    return "" if held is None else f"{model} is due and is not trained: it is held {since(held)}."
 
 
 def _due(done: Done, catalogue: Catalogue, registry: Registry, calendar: Months) -> Iterator[dg.RunRequest]:

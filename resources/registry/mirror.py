@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from resources.registry.identity import digest
 from resources.registry.states import Entry, live_at, states
 
 if TYPE_CHECKING:
@@ -20,8 +21,17 @@ STATE_TAG: Final = "state"
 ALIASES: Final[Mapping[str, str]] = {"candidate": "candidate", "staging": "approved", "production": "live"}
 """Alias -> state that it stands for; it names the newest version in that state."""
 
-_SET_TAG: Final = "mlops.alias."
+SET: Final = "mlops.alias."
 """Tag of the registered model: the version that the mirror last gave an alias to. An alias elsewhere was moved by hand."""
+
+
+FOLLOWED: Final = "mlops.followed"
+"""Tag of the registered model, written last: the state of the ledger that the mirror got to the end of."""
+
+
+def wanted(entries: Sequence[Entry], at: datetime) -> str:
+    """A short name for what MLflow has to show of a model at wall instant ``at``."""
+    return digest(_states(entries, at))[:16]
 
 
 def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
@@ -34,17 +44,20 @@ def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model, description="Follows the platform's ledger: aliases moved here are put back.")
         known: Any = client.get_registered_model(model)
-        now = _states(entries)
+        at = datetime.now(UTC)
+        now = _states(entries, at)
         numbers, repairs = _versions(client, model, registered, now, seen_before=bool(known.tags))
         for alias, state in ALIASES.items():
-            wanted = next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
-            repairs += _alias(client, known, alias, wanted)
+            number = next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
+            repairs += _alias(client, known, alias, number)
+        if known.tags.get(FOLLOWED) != wanted(entries, at):
+            client.set_registered_model_tag(model, FOLLOWED, wanted(entries, at))  # pyright: ignore[reportUnknownMemberType]  mlflow leaves it untyped
     return repairs
 
 
-def _states(entries: Sequence[Entry]) -> dict[str, str]:
-    """States by content hash as of now: what is promoted for later is not live yet."""
-    live = live_at(entries, datetime.now(UTC))
+def _states(entries: Sequence[Entry], at: datetime) -> dict[str, str]:
+    """States by content hash at an instant: what is promoted for later is not live yet."""
+    live = live_at(entries, at)
     found = {name: "approved" if state == "live" else state for name, state in states(entries).items()}
     return found | ({str(live.content_hash): "live"} if live else {})
 
@@ -83,13 +96,13 @@ def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
 
 def _alias(client: Any, known: Any, alias: str, wanted: str) -> list[str]:
     """Give an alias to version ``wanted`` ("" to none); a sentence if it stood where the mirror had not put it."""
-    found, last = str(known.aliases.get(alias, "")), known.tags.get(_SET_TAG + alias, "")
+    found, last = str(known.aliases.get(alias, "")), known.tags.get(SET + alias, "")
     if found != wanted and wanted:
         client.set_registered_model_alias(known.name, alias, wanted)
     elif found != wanted:
         client.delete_registered_model_alias(known.name, alias)
     if last != wanted:
-        client.set_registered_model_tag(known.name, _SET_TAG + alias, wanted)
+        client.set_registered_model_tag(known.name, SET + alias, wanted)
     if found in {last, wanted}:
         return []
     stood, put = f"version {found}" if found else "nothing", f"put back to version {wanted}" if wanted else "taken away"

@@ -121,3 +121,15 @@ def test_a_model_without_a_route_deploys_nothing(instance: dg.DagsterInstance, t
     here = world(instance, tmp_path, models=[replace(ONE, serving=None), TWO])
     here.promote(ONE, JANUARY)
     assert left_alone(here)[0] == "Nothing is live yet."
+
+
+def test_in_a_freeze_nothing_is_deployed_and_the_tick_after_it_deploys(here: World) -> None:
+    here.promote(ONE, JANUARY)
+    ledger = here.registry.ledger()
+    for kind in ("frozen", "unfrozen"):
+        ledger.append("freeze", kind, {"why": "fire"}, expect_head=ledger.head("freeze"), actor="ana", data_at=datetime.now(UTC))
+        if kind == "frozen":
+            said, _ = left_alone(here)
+            assert str(said).startswith("Nothing is deployed: the platform is frozen since ")
+            assert str(said).endswith("by ana: fire. What answers goes on answering.")
+    deployed(here)

@@ -1,7 +1,8 @@
 """A training starts for a reason, once a model and month, and not while the last release is young."""
 
+import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -133,3 +134,38 @@ def test_an_earlier_start_of_the_window_is_seen(instance: dg.DagsterInstance, tm
     assert isinstance(nothing, dg.SensorResult)
     here = world(instance, tmp_path, models=[replace(ONE, train_on=replace(ONE.train_on, since="2012-12"))])
     assert requests(here.tick(retrain_on_judged_month(here.catalogue), nothing.cursor)) == [("train one 2013-01", JANUARY)]
+
+
+def act(here: World, kind: str, subject: str) -> None:
+    ledger = here.registry.ledger()
+    ledger.append(subject, kind, {"why": "late in EWR"}, expect_head=ledger.head(subject), actor="ana", data_at=datetime.now(UTC))
+
+
+def reason(said: dg.SensorResult | dg.SkipReason) -> str:
+    found = said if isinstance(said, dg.SkipReason) else said.skip_reason
+    return str(found.skip_message) if found else ""
+
+
+def test_in_a_freeze_nothing_is_trained_and_the_tick_after_it_trains(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    here = world(instance, tmp_path, models=[ONE])
+    live_since_january(here, "ok")
+    act(here, "frozen", "freeze")
+    sensor = retrain_on_judged_month(here.catalogue)
+    said = here.tick(sensor)
+    assert isinstance(said, dg.SkipReason)
+    assert re.fullmatch(r"Nothing is trained: the platform is frozen since .* by ana: late in EWR\.", reason(said))
+    act(here, "unfrozen", "freeze")
+    assert reasons(here) == {"one": "monthly cadence"}
+
+
+def test_a_held_model_waits_for_the_lift_while_others_are_trained(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    here = world(instance, tmp_path)
+    live_since_january(here, "ok")
+    act(here, "held", "one")
+    assert reasons(here) == {"two": "nothing is live"}
+    alone = world(instance, tmp_path, models=[ONE])
+    said = alone.tick(retrain_on_judged_month(alone.catalogue))
+    assert re.fullmatch(r"one is due and is not trained: it is held since .* by ana: late in EWR\.", reason(said))
+    assert isinstance(said, dg.SensorResult)
+    act(here, "released_hold", "one")
+    assert requests(alone.tick(retrain_on_judged_month(alone.catalogue), said.cursor)) == [("train one 2013-02", FEBRUARY)]

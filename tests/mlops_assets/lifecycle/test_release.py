@@ -43,6 +43,7 @@ def test_with_nothing_registered_the_error_says_what_to_do() -> None:
 
 
 def test_a_failed_gate_names_cut_off_and_reasons_and_says_what_stays_live() -> None:
-    said = str(GateFailed(LATE, "2020-01", ["AUC 0.5 is below its floor 0.6."]))
+    said = str(GateFailed(LATE, "2020-01", ["AUC 0.5 is below its floor 0.6."], content_hash="c" * 64))
     assert said.startswith("late 2020-01 did not pass its gate, so it was not registered.\n  AUC 0.5 is below its floor 0.6.")
     assert "What is live stays live." in said
+    assert f"operate override late {'c' * 64} --token" in said

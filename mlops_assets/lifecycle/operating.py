@@ -1,0 +1,105 @@
+"""Acts as Dagster jobs: the verbs of ``mlops_assets.verbs`` from the launchpad, the check of the ledger, and what is red."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from mlops_assets.keys import key
+from mlops_assets.lifecycle.release import actor, followed
+from mlops_assets.verbs import FIELDS, VERBS, Field, Verb, done, signed
+from resources.clock import Clock
+from resources.registry.acts import By
+from resources.registry.mirror import follow
+from resources.registry.resource import Registry
+from resources.registry.states import FREEZE
+from resources.registry.status import status
+from resources.serving.controller import Serving
+from resources.tracking import Tracking
+
+FOLLOW: Final = "follow_ledger"
+RECENT: Final = 20
+"""Failed runs that the status job looks at."""
+
+
+def operating() -> Iterator[dg.JobDefinition]:
+    """A job for each verb that has one, ``verify_ledger`` and ``status``: so many a project, however many models it has."""
+    for verb in VERBS:
+        if verb.job is not None:
+            yield _alone(verb.job, _act(verb), verb.does)
+    yield _alone("verify_ledger", _verify, "Check the ledger's chain and its signed head.")
+    yield following()
+    yield _alone("status", _status, "What is live where, what is red, since when, what to do.")
+
+
+def following() -> dg.JobDefinition:
+    """``follow_ledger``: MLflow shows what the ledger says; what somebody changed there by hand is reported on the page and put back."""
+    return _alone(FOLLOW, _following, "Make MLflow show what the ledger says.")
+
+
+@dg.op(name="follow", config_schema={"models": dg.Field([str], description="The models to look at.")})
+def _following(context: dg.OpExecutionContext, registry: Registry, tracking: Tracking) -> None:
+    for model in context.op_config["models"]:
+        repaired = follow(registry.ledger(), tracking, model=model)
+        for sentence in repaired:
+            context.log.warning(sentence)
+        if repaired:
+            said = {"repaired": dg.MetadataValue.md("\n".join(repaired))}
+            context.log_event(dg.AssetObservation(key("release", model, "live"), metadata=said))
+
+
+def _act(verb: Verb) -> Any:
+    def act(context: dg.OpExecutionContext, registry: Registry, tracking: Tracking, clock: Clock) -> None:
+        said = dict(context.op_config)
+        if "token" in said:
+            said["token"] = signed(said["token"], shown=True)
+        by = By(actor=actor(context), data_at=clock.now(), why=said.get("why") or said.get("remark") or "")
+        entry = verb.act(registry.desk(), by, said)
+        context.log.info(done(entry))
+        if entry.subject != FREEZE:
+            followed(context, registry, tracking, entry.subject)
+
+    return dg.op(name=verb.command.replace("-", "_"), config_schema={name: _config(FIELDS[name]) for name in verb.asks})(act)
+
+
+def _config(field: Field) -> dg.Field:
+    if field.default is None:
+        return dg.Field(field.kind, description=field.help)
+    return dg.Field(field.kind, default_value=field.default, is_required=False, description=field.help)
+
+
+@dg.op(name="verify")
+def _verify(context: dg.OpExecutionContext, registry: Registry) -> None:
+    context.log.info("%d entries hold, and the last one is the head that was signed.", registry.ledger().verify())
+
+
+@dg.op(name="look")
+def _status(context: dg.OpExecutionContext, registry: Registry, serving: Serving) -> None:
+    said = f"{status(registry.ledger(), serving_home=Path(serving.home))}\n\n{failed(context.instance)}"
+    context.log.info(said)
+    context.add_output_metadata({"status": dg.MetadataValue.md(f"```\n{said}\n```")})
+
+
+def failed(instance: dg.DagsterInstance) -> str:
+    """The newest failed runs that no later run of the same work made good."""
+    lines: list[str] = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=RECENT):
+        run = record.dagster_run
+        same = {name: run.tags[name] for name in ("dagster/partition", "mlops/model") if name in run.tags}
+        later = instance.get_run_records(
+            dg.RunsFilter(job_name=run.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], tags=same), limit=RECENT
+        )
+        if not any(
+            one.create_timestamp > record.create_timestamp and one.dagster_run.asset_selection == run.asset_selection for one in later
+        ):
+            what = " ".join([run.job_name, *same.values()])
+            lines.append(f"  run {run.run_id[:8]} of {what} (since {record.create_timestamp.isoformat(timespec='seconds')})")
+            lines.append("    -> read its log; run it again from where it failed when the cause is mended")
+    return "\n".join(["failed runs", *(lines or ["  none"])])
+
+
+def _alone(name: str, op: Any, description: str) -> dg.JobDefinition:
+    """A job of one op."""
+    graph = dg.GraphDefinition(name=name, node_defs=[op], description=description)
+    return graph.to_job()  # pyright: ignore[reportUnknownMemberType]  half of its signature is typed
