@@ -11,6 +11,7 @@ from mlops_assets.keys import key
 from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
 from mlops_assets.lifecycle.evaluation import GATE
+from mlops_assets.lifecycle.reporting import section
 from mlops_assets.lifecycle.tables import Candidate, Live
 from mlops_assets.specs import ModelSpec
 from resources.clock import Clock
@@ -20,6 +21,7 @@ from resources.registry.acts import overridden
 from resources.registry.mirror import follow
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
+from resources.reports import Reports
 from resources.tracking import Tracking
 
 
@@ -59,7 +61,13 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
         partitions_def=partitions_def,
     )  # fmt: skip
     def registered(
-        context: dg.AssetExecutionContext, fitted: pl.LazyFrame, holdout: pl.LazyFrame, registry: Registry, tracking: Tracking, clock: Clock
+        context: dg.AssetExecutionContext,
+        fitted: pl.LazyFrame,
+        holdout: pl.LazyFrame,
+        registry: Registry,
+        tracking: Tracking,
+        clock: Clock,
+        reports: Reports,
     ) -> Result:
         row, gates = fitted.collect().row(0, named=True), holdout.filter(pl.col("version") == GATE).collect()
         failed, word = gates.filter(~pl.col("passed"))["sentence"].to_list(), override_of(registry, spec, row["content_hash"])
@@ -75,7 +83,9 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
         followed(context, registry, tracking, spec.name)
         version = int(entry.version or 0)
         frame = pl.DataFrame({"content_hash": [row["content_hash"]], "model": [spec.name], "version": [version], "cutoff": [row["cutoff"]]})
-        yield from result(asset_key, frame, contract, {"version": version, "content_hash": row["content_hash"], **loud})
+        about = {"version": version, "content_hash": row["content_hash"], "changed": dg.MetadataValue.md(changed(registry, entry))}
+        link = dg.MetadataValue.url(reports.address(spec.name, "trained", row["cutoff"]))
+        yield from result(asset_key, frame, contract, {**about, "report": link, **loud})
 
     return registered
 
@@ -115,6 +125,12 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return promoted
+
+
+def changed(registry: Registry, entry: Entry) -> str:
+    """What is different in a version from the one that is live, as Markdown."""
+    live = registry.ledger().live(entry.subject)
+    return section(registry.load(live) if live and live.content_hash != entry.content_hash else None, registry.load(entry))
 
 
 def newest(spec: ModelSpec, entries: Sequence[Entry]) -> int:

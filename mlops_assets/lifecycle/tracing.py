@@ -19,7 +19,7 @@ from resources.errors import PlatformError
 from resources.lake import Lake
 from resources.registry.identity import sha256
 from resources.registry.lineage import Made, Piece, Predicted, Source, Touched, lines, lives, touched
-from resources.registry.releases import RECORD, SIGNATURE, ReleaseMissing, Releases
+from resources.registry.releases import MANIFEST, RECORD, SIGNATURE, ReleaseChanged, ReleaseMissing, Releases
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
@@ -55,7 +55,7 @@ class NothingAsked(PlatformError):
 
 
 def made(releases: Releases, entries: Iterable[Entry], content_hash: str) -> Made:
-    """A version by its model's entries; its record is read after every byte of the release was checked.
+    """A version by its model's entries; its record is read after every byte of the release was checked against the ledger.
 
     A release that housekeeping removed keeps its entries; its record then says nothing.
     """
@@ -63,9 +63,16 @@ def made(releases: Releases, entries: Iterable[Entry], content_hash: str) -> Mad
     model = about[0].subject
     spans = lives(tuple(entries)).get(content_hash, ())
     try:
-        releases.verify(model, content_hash)
+        said, found = (
+            (one.payload["manifest_hash"] for one in about if "manifest_hash" in one.payload),
+            releases.verify(model, content_hash),
+        )
     except ReleaseMissing:
         return Made(entries=about, record={}, lives=spans)
+    if next(said, found) != found:
+        raise ReleaseChanged(
+            path=releases.path(model, content_hash), file=MANIFEST, what="is not the one that the ledger recorded, changed"
+        )
     record, signature = (json.loads((releases.path(model, content_hash) / name).read_bytes()) for name in (RECORD, SIGNATURE))
     return Made(entries=about, record=record, features=tuple(signature.get("features", ())), lives=spans)
 

@@ -58,7 +58,12 @@ class World:
         name = self.registry.releases().write("late", {"mean": number}, said, {"features": {"items": {}, "stall_lately__wait_2h": {}}})
         entries = self.registry.ledger()
         entries.append(
-            "late", "registered", {"content_hash": name, "version": number + 1}, expect_head=entries.head("late"), actor="t", data_at=NOON
+            "late",
+            "registered",
+            {"content_hash": name, "version": number + 1, "manifest_hash": self.registry.releases().verify("late", name)},
+            expect_head=entries.head("late"),
+            actor="t",
+            data_at=NOON,
         )
         return name
 
@@ -141,6 +146,16 @@ def test_a_record_that_was_changed_is_not_believed(world: World) -> None:
     path.chmod(0o644)
     path.write_bytes(path.read_bytes().replace(b"2020-01", b"2019-01"))
     with pytest.raises(ReleaseChanged):
+        list(versions(world.registry, ["late"]))
+
+
+def test_provenance_that_was_replaced_with_a_manifest_that_fits_is_not_believed(world: World) -> None:
+    releases = world.registry.releases()
+    shutil.rmtree(releases.path("late", world.hashes[0]))
+    forged = {**record("2020-01"), "provenance": {"mlflow_run_id": "another"}}
+    signature: dict[str, object] = {"features": {"items": {}, "stall_lately__wait_2h": {}}}
+    assert releases.write("late", {"mean": 0}, forged, signature) == world.hashes[0]
+    with pytest.raises(ReleaseChanged, match="is not the one that the ledger recorded"):
         list(versions(world.registry, ["late"]))
 
 
