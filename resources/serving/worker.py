@@ -200,6 +200,7 @@ class Follower:
                 self._observe(seat, "refused", entry, reason=reason, code_hash=seat.route.code_hash)
         else:
             seat.refused.pop(name, None)
+            seat.tried.pop(name)  # only a refusal waits: a rollback a moment after its promotion is to answer at once
             self._observe(seat, "loaded", entry)
 
     def _load(self, route: Route, entry: Entry) -> Loaded:

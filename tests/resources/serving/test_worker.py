@@ -8,6 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from resources.registry import acts
+from resources.registry.acts import By
 from resources.registry.ledger import LedgerUnavailable
 from resources.serving import scoring, worker
 from resources.serving.examples import BadRequest
@@ -73,6 +75,16 @@ def test_a_new_version_is_loaded_early_and_flips_at_its_instant(tiny: Tiny) -> N
     one.step(now() + timedelta(hours=2))
     assert one.loaded("tiny").content_hash == second
     assert said(tiny)[-1] == ("live", 2)
+
+
+def test_a_version_that_answered_a_moment_ago_answers_again_at_once_after_a_rollback(tiny: Tiny) -> None:
+    one = follower(tiny)
+    for weight in (1.0, 2.0):
+        tiny.release(weight)
+        one.step(now())
+    acts.roll_back(tiny.registry.desk(), "tiny", By(actor="ana", data_at=now(), why="late"))
+    one.step(now())
+    assert one.loaded("tiny").version == 1
 
 
 def test_a_quiet_ledger_is_read_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
