@@ -23,7 +23,7 @@ import pathlib, sys, time
 import lightgbm, numpy
 from resources.tracking import Tracking
 
-uri, artifacts, spool, said, warm = sys.argv[1:]
+uri, artifacts, spool, said, warm, left = sys.argv[1:]
 tracking = Tracking(uri=uri, artifacts=artifacts, spool=spool)
 rows = numpy.random.default_rng(0).random((20_000, 20))
 if warm == "warm":
@@ -44,19 +44,21 @@ if int(said):
         fit(run.metric)
 else:
     fit(None)
-print(time.perf_counter() - began, time.process_time() - cpu, len([*pathlib.Path(spool).glob("*.jsonl")]))
+wall = time.perf_counter() - began
+while int(left) < len([*pathlib.Path(spool).glob("*.jsonl")]):  # what a fit does not wait for on a busy machine is counted all the same
+    tracking.deliver()
+    time.sleep(0.1)
+print(wall, time.process_time() - cpu)
 """
 
 
 def fitted(where: list[str], *, said: int, warm: bool, left: int = 0) -> tuple[float, float]:
-    """Median wall and CPU seconds of a fit after which ``left`` runs wait to be delivered."""
+    """Median wall seconds of a fit, and CPU seconds until all but ``left`` runs have been delivered."""
     found: list[tuple[float, float]] = []
     for _ in range(TIMES):
         with tempfile.TemporaryDirectory() as spool:
-            command = [sys.executable, "-c", FIT, *where, spool, str(said), "warm" if warm else "cold"]
-            wall, cpu, waiting = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            if int(waiting) != left:
-                raise RuntimeError(f"{waiting} runs wait, expected were {left}: the figures would lie")
+            command = [sys.executable, "-c", FIT, *where, spool, str(said), "warm" if warm else "cold", str(left)]
+            wall, cpu = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             found.append((float(wall), float(cpu)))
     return median(one for one, _ in found), median(one for _, one in found)
 
