@@ -116,7 +116,7 @@ def rebuilt(registry: Registry, lake: Lake, *, package: str, model: str, version
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rebuild-") as scratch, _code(package, commit, anyway=anyway) as root:
         if not anyway:
-            _demand_lock(root, release, version)
+            demand_lock(root, release, version=version)
         folder = Path(scratch).resolve()
         asked = {"catalogue": f"{package}.catalogue", "model": model, "record": release.record, "lake": lake.uri("").rstrip("/")}
         answer = _fit(asked, root, folder, version=version)
@@ -177,7 +177,7 @@ def _code(package: str, commit: str | None, *, anyway: bool) -> Generator[Path]:
             yield folder / here.relative_to(repository)
 
 
-def _demand_lock(root: Path, release: Release, version: int) -> None:
+def demand_lock(root: Path, release: Release, *, version: int) -> None:
     """Refuse an environment that is not that of the version's lock."""
     lock = release.record["identity"]["lock"]
     texts = [path.read_bytes() for path in (root / LOCK, serving_lock()) if path.is_file()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from resources.registry.lineage import lineage
 from resources.whole import write_whole
 
 Row = tuple[str, ...]
+TRAINED: Final = "gate, metrics, what changed, model card"
 
 
 def story(instance: dg.DagsterInstance, catalogue: Catalogue, resources: Resources, months: Sequence[str], *, home: Path) -> str:
@@ -93,6 +94,11 @@ def _index(catalogue: Catalogue, resources: Resources, judged: Mapping[str, Mapp
         )
         for month, models in judged.items()
         for name, said in models.items()
+    ]
+    trained = [page for spec in catalogue.models for page in resources.reports.file(spec.name, "trained", "").parent.glob("*.html")]
+    rows += [
+        IndexRow(month=page.stem, model=page.parts[-3], verdict="trained", detail=TRAINED, link="/".join(page.parts[-3:]))
+        for page in trained
     ]
     write_whole(resources.reports.index, index_page(rows, title=f"Reports of {catalogue.project}"))
 

@@ -66,6 +66,7 @@ def test_the_two_versions_are_compared_on_one_page_and_each_training_left_its_re
     reports = kiosk.home / "reports" / "late"
     assert "the code of fit changed" in (reports / "compared" / "1-2.html").read_text()
     assert "Model card of late 2020-02" in (reports / "trained" / "2020-02.html").read_text()
+    assert "late/trained/2020-02.html" in (reports.parent / "index.html").read_text()
 
 
 def test_a_training_set_that_was_replaced_since_is_told_and_is_not_what_the_rebuild_trusts(kiosk: Kiosk) -> None:
