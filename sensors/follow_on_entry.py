@@ -28,13 +28,14 @@ def follow_on_entry() -> dg.SensorDefinition:
     The cursor holds what MLflow has to show, so that a ledger that says nothing new is not read again.
     """
 
-    def look(context: dg.SensorEvaluationContext, registry: Registry, tracking: Tracking) -> dg.SensorResult | dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext, registry: Registry, tracking: Tracking) -> dg.SensorResult:
         now, seq, said = datetime.now(UTC), registry.ledger().seq(), json.loads(context.cursor or "{}")
         if said.get("seq") != seq or now >= datetime.fromisoformat(said["until"]):
             said = _said(registry.ledger().entries(), seq, now)
         there = shown(tracking.uri) if said["wanted"] else {}
         if there is None:
-            return dg.SkipReason("MLflow does not answer; what is live stays live, and a later tick looks again.")
+            away = "MLflow does not answer; what is live stays live, and a later tick looks again."
+            return dg.SensorResult(skip_reason=away, cursor=json.dumps(said))
         behind = {model: there.get(model, Shown()) for model, one in said["wanted"].items() if there.get(model, Shown()).followed != one}
         if not behind:
             return dg.SensorResult(skip_reason="MLflow shows what the ledger says.", cursor=json.dumps(said))

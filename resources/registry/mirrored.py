@@ -48,11 +48,15 @@ def _of_file(path: Path) -> dict[str, Shown]:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS)) as connection:
         aliases = connection.execute("SELECT name, alias, version FROM registered_model_aliases").fetchall()
         tags = connection.execute("SELECT name, key, value FROM registered_model_tags").fetchall()
-    return {name: Shown(aliases=_pairs(aliases, name), tags=_pairs(tags, name)) for name in {row[0] for row in (*aliases, *tags)}}
+    at, said = _by_name(aliases), _by_name(tags)
+    return {name: Shown(aliases=at.get(name, {}), tags=said.get(name, {})) for name in at | said}
 
 
-def _pairs(rows: Iterable[tuple[Any, Any, Any]], name: str) -> dict[str, str]:
-    return {str(key): str(value) for model, key, value in rows if model == name}
+def _by_name(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, dict[str, str]]:
+    found = dict[str, dict[str, str]]()
+    for name, key, value in rows:
+        found.setdefault(str(name), {})[str(key)] = str(value)
+    return found
 
 
 def _of_server(uri: str) -> dict[str, Shown]:
