@@ -99,6 +99,14 @@ def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
     assert abs(written.at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+def test_a_registration_is_found_by_the_beginning_of_its_content_hash_whosever_it_is(ledger: Ledger) -> None:
+    register(ledger, A, 1)
+    register(ledger, B, 1, subject="price")
+    assert [(one.subject, one.kind) for one in ledger.registered(B[:8])] == [("price", "registered")]
+    assert ledger.registered("%") == ledger.registered("") == ()
+    assert ledger.registered("0123456789") == ()
+
+
 def test_the_chain_runs_over_all_subjects(ledger: Ledger) -> None:
     register(ledger, A, 1)
     register(ledger, A, 1, subject="delay")
