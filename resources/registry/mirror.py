@@ -83,13 +83,14 @@ def _versions(
 
 
 def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
-    from mlflow.exceptions import MlflowException
+    from resources.tracking_store import RunUnknown, found_run
 
     run_id: str | None = entry.payload["mlflow_run_id"]
     tags = {HASH_TAG: entry.content_hash, "ledger_seq": str(entry.seq), "ledger_version": str(entry.version)}
     try:
-        source = f"{client.get_run(str(run_id)).info.artifact_uri}/model"
-    except MlflowException:
+        run = found_run(client, str(run_id))  # one that has not been delivered yet is an error: the version is made when it has
+        run_id, source = run.info.run_id, f"{run.info.artifact_uri}/model"
+    except RunUnknown:
         run_id, source = None, f"release:{model}/{entry.content_hash}"
     return client.create_model_version(model, source, run_id=run_id, tags=tags)
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from resources.registry.mirror import follow
 from resources.registry.resource import Registry
-from resources.tracking import Tracking
+from resources.tracking import Tracking, TrackingFailed
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -190,3 +190,18 @@ def test_a_release_whose_run_is_gone_is_still_a_version(desk: Desk) -> None:
 def test_a_model_that_was_never_registered_is_not_made(desk: Desk) -> None:
     assert desk.follow() == []
     assert desk.client.search_registered_models(f"name = '{desk.model}'") == []
+
+
+def test_a_version_waits_until_its_run_was_delivered(desk: Desk) -> None:
+    away = Tracking(uri="http://127.0.0.1:9", artifacts="", spool=str(desk.tracking.spool_folder))
+    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, {"identity": {}}, {})
+    with away.run(f"{desk.model} 1.0", experiment=desk.model) as run:
+        run.artifact("model", desk.registry.releases().path(desk.model, name))
+    desk.registry.register(desk.model, name, mlflow_run_id=run.id, actor="gate", data_at=APRIL)
+    with pytest.raises(TrackingFailed, match="it has not been delivered yet"):
+        desk.follow()
+    assert desk.tracking.deliver() == []
+    desk.follow()
+    version = desk.client.get_model_version(desk.model, "1")
+    assert version.run_id == desk.tracking.resolved(run.id)
+    assert version.source == f"{desk.client.get_run(version.run_id).info.artifact_uri}/model"
