@@ -19,6 +19,7 @@ from resources.errors import PlatformError
 from resources.registry import states
 from resources.registry.acts import overridden
 from resources.registry.mirror import follow
+from resources.registry.record import complete
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
@@ -69,14 +70,17 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
         clock: Clock,
         reports: Reports,
     ) -> Result:
-        row, gates = fitted.collect().row(0, named=True), holdout.filter(pl.col("version") == GATE).collect()
+        row, judged = fitted.collect().row(0, named=True), holdout.collect()
+        gates = judged.filter(pl.col("version") == GATE)
+        complete(spec.name, registry.releases().load(spec.name, row["content_hash"]).record)
         failed, word = gates.filter(~pl.col("passed"))["sentence"].to_list(), override_of(registry, spec, row["content_hash"])
         if failed and word is None:
             raise GateFailed(spec, context.partition_key, failed, content_hash=row["content_hash"])
         loud = _loud(word if failed else None)
         for said in loud.values():
             context.log.warning(said)
-        facts = {"cutoff": row["cutoff"], "gate": gates["sentence"].to_list(), "level": spec.level, **loud}
+        found = {"gate": gates["sentence"].to_list(), "metrics": measured(judged)}
+        facts = {"cutoff": row["cutoff"], "level": spec.level, **found, **loud}
         entry = registry.register(
             spec.name, row["content_hash"], mlflow_run_id=row["mlflow_run_id"], actor=actor(context), data_at=clock.now(), facts=facts
         )
@@ -125,6 +129,12 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return promoted
+
+
+def measured(judged: pl.DataFrame) -> dict[str, list[float | None]]:
+    """Each metric of the candidate on all held-out examples: value, low and high, as the ledger's entry keeps them."""
+    overall = judged.filter((pl.col("version") == "candidate") & (pl.col("slice_by") == "all"))
+    return {name: list(values) for name, *values in overall.select("metric", "value", "low", "high").iter_rows()}
 
 
 def changed(registry: Registry, entry: Entry) -> str:
