@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.reporting import training_page
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
 from resources.monitors.plots import bars_markdown, bars_svg, calibration_svg, markdown
+from resources.registry.card import missing
 from resources.registry.releases import MANIFEST, RECORD, Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
@@ -74,7 +75,7 @@ def weight(folder: Path) -> int:
 
 
 def conditions(spec: ModelSpec, rows: pl.DataFrame, candidate: Release, *, size: int) -> "list[GateResult]":
-    """What the gate asks beyond quality: groups treated alike, an answer in time, ``size`` bytes of files, a licence that is allowed."""
+    """What the gate asks beyond quality: groups treated alike, an answer in time, ``size`` bytes, an allowed licence, a whole card."""
     from resources.monitors.gate import condition, fair, within
     from resources.serving.latency import latency_ms
 
@@ -85,12 +86,14 @@ def conditions(spec: ModelSpec, rows: pl.DataFrame, candidate: Release, *, size:
         for one, column in zip(asked.fair, spec.groups, strict=True)
     ]
     took = latency_ms(candidate) if asked.latency_ms is not None else None
+    unsaid = [f"card.md does not say: {one}." for one in missing(candidate.record["provenance"]["card"])]
     refused = [f"Licence {spec.licence} is none of {', '.join(asked.licences)}."] if spec.licence not in asked.licences else []
     return [
         *alike,
         *within("latency of one answer", took, asked.latency_ms, unit="ms"),
         *within("size of the release", size / MEGABYTE, asked.size_mb, unit="MB"),
         condition("licence", refused, kept=f"Licence {spec.licence} is allowed."),
+        condition("card", unsaid, kept="The model's card is complete."),
     ]
 
 

@@ -11,6 +11,7 @@ from mlops_assets.lifecycle.evaluation import alike, comparable, conditions, eva
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import Fair, Gate
 from resources.monitors.gate import GateResult
+from resources.registry.card import REQUIRED
 from tests.mlops_assets.lifecycle.orders import LATE, Orders, release
 
 ASSET = key("evaluation", "late", "holdout")
@@ -70,27 +71,32 @@ def test_a_gate_that_does_not_compare_leaves_the_live_version_alone() -> None:
     assert set(judge(alone, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), release())[0]["version"]) == {"candidate"}
 
 
-def found(gate: Gate | None, *, licence: str = "Apache-2.0", size: int = 1_500_000) -> dict[str, bool]:
+CARD = "# late\n\n" + "\n\n".join(f"**{title}.** Something." for title in REQUIRED)
+
+
+def found(gate: Gate | None, *, licence: str = "Apache-2.0", size: int = 1_500_000, card: str = CARD) -> dict[str, bool]:
     """What the gate asks beyond quality, of a release with recorded examples."""
     said = {"probe": {"examples": [{"order_id": "a", "items": 3}]}, "request": {"order_id": {"dtype": "string", "nullable": False}}}
     features = {"features": {"items": {"dtype": "int64", "nullable": True}}}
-    candidate = replace(release(), signature={**release().signature, **said, **features})
+    record = {**release().record, "provenance": {"card": card}}
+    candidate = replace(release(), signature={**release().signature, **said, **features}, record=record)
     results = conditions(replace(LATE, gate=gate, licence=licence), scored(candidate, held_out()), candidate, size=size)
     return {one.name: one.passed for one in results}
 
 
-def test_a_gate_that_asks_for_nothing_more_still_looks_at_the_licence() -> None:
-    assert found(Gate()) == {"licence": True}
-    assert found(Gate(), licence="proprietary") == {"licence": False}
-    assert found(Gate(licences=("proprietary",)), licence="proprietary") == {"licence": True}
+def test_a_gate_that_asks_for_nothing_more_still_looks_at_licence_and_card() -> None:
+    assert found(Gate()) == {"licence": True, "card": True}
+    assert found(Gate(), licence="proprietary") == {"licence": False, "card": True}
+    assert found(Gate(licences=("proprietary",)), licence="proprietary") == {"licence": True, "card": True}
+    assert found(Gate(), card="# late\n\n**What it says.** Something.") == {"licence": True, "card": False}
     assert found(None) == {}
 
 
 def test_an_answer_is_timed_through_the_code_of_the_service_and_files_are_weighed() -> None:
     asked = found(Gate(latency_ms=1000, size_mb=1.5))
-    assert asked == {"latency of one answer": True, "size of the release": True, "licence": True}
+    assert asked == {"latency of one answer": True, "size of the release": True, "licence": True, "card": True}
     tight = found(Gate(latency_ms=0.0001, size_mb=1.4))
-    assert tight == {"latency of one answer": False, "size of the release": False, "licence": True}
+    assert tight == {"latency of one answer": False, "size of the release": False, "licence": True, "card": True}
 
 
 def test_groups_are_compared_on_the_held_out_days() -> None:
