@@ -175,6 +175,9 @@ def check(
         return
     if kind not in TRANSITIONS:
         raise TransitionRefused(subject=subject, kind=kind, thing=f"`{kind}`", state="not a kind of entry", allowed=KINDS)
+    if (subject == FREEZE) != (SWITCHES.get(kind) == FREEZE):  # a model of that name would be taken for the freeze
+        own = {one for one in KINDS if (SWITCHES.get(one) == FREEZE) == (subject == FREEZE)}
+        raise TransitionRefused(subject=subject, kind=kind, thing=f"`{kind}`", state=f"not about {subject}", allowed=own)
     thing = _thing(kind, payload)
     if not isinstance(thing, str):
         raise PayloadIncomplete(subject=subject, kind=kind, field="content_hash", found=thing)

@@ -177,3 +177,9 @@ def test_a_switch_is_not_turned_on_twice() -> None:
 def test_what_was_never_turned_on_cannot_be_turned_off() -> None:
     with pytest.raises(TransitionRefused, match="the hold is unknown"):
         check("churn", "released_hold", {}, [], at=NOON)
+
+
+@pytest.mark.parametrize(("subject", "kind"), [("freeze", "registered"), ("freeze", "held"), ("churn", "frozen")])
+def test_the_freeze_is_no_model_and_no_model_is_frozen_alone(subject: str, kind: str) -> None:
+    with pytest.raises(TransitionRefused, match=f"`{kind}` is not about {subject}"):
+        check(subject, kind, {"content_hash": A, "version": 1}, [], at=NOON)
