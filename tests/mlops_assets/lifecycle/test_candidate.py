@@ -20,6 +20,7 @@ from resources.reports import Reports
 from resources.security import tokens
 from resources.tracking import Tracking
 from tests.mlops_assets.lifecycle.orders import LATE, NOON
+from tests.resources.registry.test_record import WHOLE
 
 MONTH = "2020-01"
 MONTHS = dg.StaticPartitionsDefinition([MONTH])
@@ -46,11 +47,12 @@ class Desk:
         self.folder, self.instance = folder, instance
         self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
         releases = self.registry.releases()
-        self.name = releases.write("late", {"weight": 1.0}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+        self.name = releases.write("late", {"weight": 1.0}, WHOLE, {"entry": "acme:predict"})
 
     def materialize(self, *, passed: bool) -> dg.ExecuteInProcessResult:
         row = {"content_hash": self.name, "mlflow_run_id": "gone", "cutoff": MONTH, "trained_until": date(2020, 1, 25), "rows": 10}
-        gate = {"version": [GATE], "passed": [passed], "sentence": [FAILED]}
+        gate = {"version": GATE, "passed": passed, "sentence": FAILED, "slice_by": "all"}
+        metric = {"version": "candidate", "metric": "auc", "value": 0.5, "low": 0.4, "high": 0.6, "slice_by": "all"}
         clock = DataClock(path=str(self.folder / "clock.json"))
         clock.advance(NOON)
         resources: dict[str, Any] = {
@@ -58,7 +60,7 @@ class Desk:
             "tracking": Tracking(uri=f"sqlite:///{self.folder}/mlflow/mlflow.db", artifacts=str(self.folder / "artifacts")),
             "clock": clock,
             "reports": Reports(root=str(self.folder / "reports")),
-            IO_MANAGER: Given({"model": pl.DataFrame([row]), "evaluation": pl.DataFrame(gate)}),
+            IO_MANAGER: Given({"model": pl.DataFrame([row]), "evaluation": pl.DataFrame([gate, metric])}),
         }
         stages: list[tuple[Stage, str]] = [("model", "parts"), ("evaluation", "holdout")]
         read = [dg.AssetSpec(key(stage, "late", name), partitions_def=MONTHS) for stage, name in stages]
