@@ -63,7 +63,7 @@ def platform(tmp_path: Path, instance: dg.DagsterInstance) -> Platform:
 
 
 def test_each_verb_that_has_a_job_is_one(platform: Platform) -> None:
-    assert set(platform.jobs) == {verb.job for verb in VERBS if verb.job} | {"verify_ledger", "status"}
+    assert set(platform.jobs) == {verb.job for verb in VERBS if verb.job} | {"verify_ledger", "follow_ledger", "status"}
 
 
 def test_a_rollback_by_job_is_an_entry_of_the_person_who_launched_it_and_mlflow_follows(platform: Platform) -> None:
