@@ -50,7 +50,7 @@ class Evaluated(Table, available=ALWAYS, key=("version", "metric", "slice_by", "
 class Candidate(Table, available=ALWAYS):
     """One registered version."""
 
-    content_hash: str = column(unique=True)
+    content_hash: str = column(unique=True, doc="Identity of the version.")
     model: str = column(doc="Name of the model.")
     version: int = column(ge=1, doc="Its number in the ledger.")
     cutoff: str = column(doc="Last month whose data could be used.")
