@@ -29,6 +29,7 @@ from resources.inbox import EmptyFile, NoSuchFile, UnreadableFile
 from resources.lake_errors import LakeFull, LakeReadOnly
 from resources.profiles import Resources, embedded
 from resources.settings import Settings, child_environment
+from resources.tracking_store import Away
 from sensors.ingest_on_new_file import left_alone
 
 JANUARY = "2013-01"
@@ -371,6 +372,7 @@ NO_MONTH = (
     "All selected assets must have a PartitionsDefinition containing the passed partition key `2013-13` or have no PartitionsDefinition."
 )
 NO_MODEL = "AssetKey(s) ['training_set/delay/examples'] were selected, but no AssetsDefinition objects supply these keys."
+REFUSED = "[Errno 111] Connection refused"
 HALF = "This AssetsDefinition does not support subsetting. Please select all asset and check keys produced by this asset."
 
 
@@ -412,6 +414,7 @@ def quoted() -> set[str]:
         str(DoesNotParse(DEPARTURES, where, "the file has no column dep_delay (columns: 19)")),
         str(LakeFull(address=where, uri=uri)),
         str(LakeReadOnly(address=where, uri=uri)),
+        f"flight_delay 2013-03 waits in .mlops/mlflow/spool/c0c3….jsonl: {Away(uri='http://mlflow:5000', what='be reached', why=REFUSED)}",
     }  # fmt: skip
 
 
