@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +14,7 @@ import orjson
 from resources.feature_store.packed import HEAD, NOT_READ, TICK_BITS, VERSION_BIT, PackedRows, Place
 
 BUSY_SECONDS: Final = 30
+PAUSE_SECONDS: Final = 0.01
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS packed (
@@ -96,7 +98,7 @@ class SqliteRows(PackedRows):
         if "connection" not in self._local.__dict__:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {SCHEMA}")
+            _prepare(connection)
             self._local.connection = connection
         return self._local.connection
 
@@ -110,3 +112,17 @@ class SqliteRows(PackedRows):
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """WAL and the table. Who opens a new file while another turns it to WAL is refused at once, whatever its timeout: it asks again."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {SCHEMA}")
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return

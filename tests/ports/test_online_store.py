@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -201,6 +202,24 @@ def test_writers_at_once_end_with_the_newest_of_every_key(rows: PackedRows) -> N
         thread.join()
     (told,) = Reader(rows, project="p", lookups=[LOOKUP]).read([["a", "b"]], at=1000)
     assert list(told.columns["v__n"]) == [199, 199]
+
+
+def test_threads_that_open_a_new_file_at_once_all_get_it(tmp_path: Path) -> None:
+    row = Write(key="", since=1, version=None, values=(1, None, None, None, None)).packed()
+    for number in range(25):
+        store = opened("", home=tmp_path / str(number))
+        at_once = threading.Barrier(6)
+
+        def write(store: PackedRows, at_once: threading.Barrier) -> int:
+            at_once.wait()
+            try:
+                return store.write(PLACE, ["a"], [row])
+            finally:
+                store.close()
+
+        with ThreadPoolExecutor(6) as pool:
+            assert sum(pool.map(write, [store] * 6, [at_once] * 6)) == 6
+        store.close()
 
 
 def test_a_write_that_fails_leaves_every_row_as_it_was(rows: PackedRows) -> None:
