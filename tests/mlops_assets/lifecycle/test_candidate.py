@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.release import GateFailed, candidate
 from resources.clock import DataClock
 from resources.registry import acts
 from resources.registry.acts import By, Signed
+from resources.registry.record import RecordIncomplete
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.security import tokens
@@ -82,6 +83,15 @@ def test_a_candidate_is_registered_with_the_level_that_decides_who_must_agree(de
     desk.materialize(passed=True)
     [entry] = desk.registry.ledger().entries("late")
     assert (entry.kind, entry.payload["level"], "gate_overridden" in entry.payload) == ("registered", LATE.level, False)
+    assert (entry.payload["metrics"], entry.payload["gate"]) == ({"auc": [0.5, 0.4, 0.6]}, [FAILED])
+
+
+def test_a_release_whose_record_lacks_a_field_is_not_registered_and_the_field_is_named(desk: Desk) -> None:
+    unsaid = {**WHOLE, "provenance": {name: said for name, said in WHOLE["provenance"].items() if name != "card"}}
+    desk.name = desk.registry.releases().write("late", {"weight": 2.0}, unsaid, {"entry": "acme:predict"})
+    with pytest.raises(RecordIncomplete, match=r"provenance\.card: Field required"):
+        desk.materialize(passed=True)
+    assert desk.registry.ledger().entries() == ()
 
 
 def test_a_failed_gate_registers_nothing_and_names_the_release_for_who_answers_for_it(desk: Desk) -> None:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from mlops_assets.keys import key
-from mlops_assets.lifecycle.evaluation import alike, comparable, conditions, evaluation_rows, gate_result, judge, scored
+from mlops_assets.lifecycle.evaluation import alike, comparable, conditions, evaluation_rows, gate_result, judge, scored, weight
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import Fair, Gate
 from resources.monitors.gate import GateResult
@@ -97,6 +98,15 @@ def test_an_answer_is_timed_through_the_code_of_the_service_and_files_are_weighe
     assert asked == {"latency of one answer": True, "size of the release": True, "licence": True, "card": True}
     tight = found(Gate(latency_ms=0.0001, size_mb=1.4))
     assert tight == {"latency of one answer": False, "size of the release": False, "licence": True, "card": True}
+
+
+def test_a_release_weighs_the_same_however_long_its_record_is(tmp_path: Path) -> None:
+    (tmp_path / "booster.lgb.txt").write_bytes(b"x" * 700)
+    (tmp_path / "signature.json").write_bytes(b"x" * 30)
+    for length in (10, 5000):
+        (tmp_path / "record.json").write_bytes(b"x" * length)
+        (tmp_path / "manifest.json").write_bytes(b"x" * length)
+        assert weight(tmp_path) == 730
 
 
 def test_groups_are_compared_on_the_held_out_days() -> None:
