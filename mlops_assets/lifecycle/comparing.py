@@ -9,11 +9,12 @@ import polars as pl
 
 from mlops_assets.keys import address, key
 from mlops_assets.lifecycle.code import code_version
-from mlops_assets.lifecycle.evaluation import LIVE_PREDICTION, MAIN, alike, comparable, pictures, scored, weight
+from mlops_assets.lifecycle.evaluation import LIVE_PREDICTION, alike, comparable, pictures, scored, weight
 from mlops_assets.lifecycle.reporting import comparison_page
 from mlops_assets.specs import Catalogue, ModelSpec
 from resources.errors import PlatformError
 from resources.lake import Lake
+from resources.monitors.frames import MAIN
 from resources.registry.comparison import Side, changes
 from resources.registry.releases import Release
 from resources.registry.resource import Registry

@@ -14,6 +14,7 @@ from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.reporting import training_page
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
+from resources.monitors.frames import MAIN
 from resources.monitors.plots import bars_markdown, bars_svg, calibration_svg, markdown
 from resources.registry.card import missing
 from resources.registry.releases import MANIFEST, RECORD, Release
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from resources.monitors.gate import Difference, GateResult
 
 GATE: Final = "gate"
-MAIN: Final = {"classification": "auc", "regression": "mae"}
 PREDICTION: Final = "prediction"
 LIVE_PREDICTION: Final = "live_prediction"
 MEGABYTE: Final = 1_000_000

@@ -7,9 +7,9 @@ from typing import Any, Final
 import dagster as dg
 
 from mlops_assets.keys import CUTOFF_TAG, MODEL_TAG, address, key
-from mlops_assets.lifecycle.evaluation import MAIN
 from mlops_assets.partitions import calendar_of, end_of, shift
 from mlops_assets.specs import Catalogue, ModelSpec
+from resources.monitors.frames import MAIN
 from resources.monitors.report import IndexRow, index_page
 from resources.profiles import Resources
 from resources.registry.lineage import lineage

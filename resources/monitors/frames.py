@@ -16,6 +16,9 @@ METRICS: Final[Mapping[Task, tuple[str, ...]]] = {
 }
 """What is measured of a task's predictions, overall."""
 
+MAIN: Final[Mapping[Task, str]] = {"classification": "auc", "regression": "mae"}
+"""The metric by which versions of a model are compared."""
+
 ANSWER: Final = "prediction"
 """The mean answer: no measure of quality, but one that groups are compared by."""
 

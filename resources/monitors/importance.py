@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from resources.monitors.frames import Task
-from resources.monitors.metrics import BETTER, MAIN, evidence, scored
+from resources.monitors.frames import MAIN, Task
+from resources.monitors.metrics import BETTER, evidence, scored
 
 SAMPLE: Final = 1000
 

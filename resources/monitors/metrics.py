@@ -28,8 +28,6 @@ UNKNOWN: Final[Measured] = (None, None, None)
 UNBOUNDED: Final[Bounds] = (-np.inf, np.inf)
 
 SLICED: Final[Mapping[Task, tuple[str, ...]]] = {"classification": ("auc", "log_loss"), "regression": ("mae",)}
-MAIN: Final[Mapping[Task, str]] = {"classification": "auc", "regression": "mae"}
-"""The metric by which versions of a model are compared."""
 BETTER: Final[Mapping[str, Literal["higher", "lower"]]] = {
     "auc": "higher", "r2": "higher", "log_loss": "lower", "brier": "lower", "ece": "lower", "mae": "lower", "rmse": "lower",
 }  # fmt: skip
