@@ -24,6 +24,6 @@ def test_kills_at_random_moments_leave_the_ledger_whole_and_mlflow_right_after_o
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", server.password)
     url = server.database() if where == "postgres" else f"sqlite:///{tmp_path}/ledger.db"
-    found = kills(Scene(tmp_path, url), times=KILLS, seed=time.time_ns())
+    found = kills(Scene(tmp_path, url, server.password), times=KILLS, seed=time.time_ns())
     assert (found.kills, found.half_promoted, found.lost, found.alias_wrong) == (KILLS, 0, 0, 0)
     assert found.entries > 0

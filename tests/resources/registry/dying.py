@@ -34,6 +34,7 @@ class Scene:
 
     folder: Path
     url: str
+    password: str = ""
 
     @property
     def registry(self) -> Registry:
@@ -58,6 +59,7 @@ class Found:
 
 def life(scene: Scene, model: str, who: str, seed: int) -> None:
     """Act until killed; what is begun and what has returned goes to the journal."""
+    os.environ["PGPASSWORD"] = scene.password  # the fork server has the environment of whoever started it first
     lot, desk, journal = random.Random(seed), scene.registry.desk(), os.open(scene.folder / f"{who}.log", os.O_WRONLY | os.O_CREAT)  # noqa: S311  moments, no secrets
     token = Signed(token=tokens.issue(desk.people, person=who, valid=timedelta(days=1)))
     client, number = scene.tracking.client(), 0
