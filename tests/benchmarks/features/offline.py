@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from resource import RLIMIT_DATA, setrlimit
+from signal import SIGKILL
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,6 +22,7 @@ from tests.ports.test_offline_store import agrees
 
 CAP_SECONDS: Final = 300
 DASK_SECONDS: Final = 60
+MEMORY_GB: Final = 12
 TIMES: Final = 5
 SMALL: Final = 3_000_000
 LARGE: Final = 30_000_000
@@ -65,6 +69,10 @@ def _flights(folder: Path) -> Iterator[Figure]:
         yield Figure(name="dask", value=_took("dask", folder, seconds=DASK_SECONDS).rows, unit=f"of {ours.rows} rows returned")
     except subprocess.TimeoutExpired:
         yield Figure(name="dask_did_not_finish", value=DASK_SECONDS, unit="s, then killed")
+    except subprocess.CalledProcessError as error:
+        if error.returncode != -SIGKILL and "MemoryError" not in error.stderr:
+            raise SystemExit(error.stderr) from error
+        yield Figure(name="dask_did_not_finish", value=MEMORY_GB, unit="GB, then out of memory")
 
 
 def _growth() -> Iterator[Figure]:
@@ -91,7 +99,8 @@ def _growth() -> Iterator[Figure]:
 
 def _took(way: str, folder: Path, *, seconds: int = CAP_SECONDS) -> Took:
     command = [sys.executable, "-m", "tests.benchmarks.features.ways", way, str(folder)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds).stdout
+    bound = partial(setrlimit, RLIMIT_DATA, (MEMORY_GB << 30, MEMORY_GB << 30))  # dask takes the whole machine
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds, preexec_fn=bound).stdout
     return Took(**json.loads(said.splitlines()[-1]))
 
 
