@@ -19,7 +19,6 @@ from resources.errors import PlatformError
 from resources.registry import states
 from resources.registry.acts import overridden
 from resources.registry.mirror import follow
-from resources.registry.record import complete
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
@@ -72,7 +71,6 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
     ) -> Result:
         row, judged = fitted.collect().row(0, named=True), holdout.collect()
         gates = judged.filter(pl.col("version") == GATE)
-        complete(spec.name, registry.releases().load(spec.name, row["content_hash"]).record)
         failed, word = gates.filter(~pl.col("passed"))["sentence"].to_list(), override_of(registry, spec, row["content_hash"])
         if failed and word is None:
             raise GateFailed(spec, context.partition_key, failed, content_hash=row["content_hash"])

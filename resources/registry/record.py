@@ -1,4 +1,4 @@
-"""The record of a release: one typed schema with a number. A release whose record lacks a field is not written and cannot be registered.
+"""The record of a release: one typed schema with a number. A release whose record lacks a field cannot be registered.
 
 ``identity`` decides what a model is and is covered by its content hash; ``provenance`` says how it came about and is covered by the ledger
 and the signature alone. What was measured of it and what its gate found stands in the ledger's entry ``registered``.

@@ -13,6 +13,7 @@ import dagster as dg
 
 from resources.errors import PlatformError
 from resources.registry import acts
+from resources.registry.record import complete
 from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, LedgerConflict
 from resources.security.keys import KeyRing, Purpose, ring_for
@@ -73,14 +74,19 @@ class Registry(dg.ConfigurableResource[Any]):
     def register(
         self, model: str, content_hash: str, *, mlflow_run_id: str, actor: str, data_at: datetime, facts: Mapping[str, object] | None = None
     ) -> Entry:
-        """Give a stored release, after checking its bytes and signing what it is, the model's next number; a release is registered once."""
+        """Give a stored release, after checking its bytes and signing what it is, the model's next number; a release is registered once.
+
+        Raises:
+            RecordIncomplete: its record does not say all that a release must say of itself; nothing is signed or written.
+        """
         ledger, releases = self.ledger(), self.releases()
-        releases.verify(model, content_hash)
+        record = releases.record(model, content_hash)
         while True:
             known = ledger.entries(model)
             registered = _registered(known)
             if content_hash in registered:
                 return registered[content_hash]
+            complete(model, record)
             version = len(registered) + 1
             said = {"content_hash": content_hash, "version": version, "mlflow_run_id": mlflow_run_id}
             payload = {**(facts or {}), **said, **releases.attest(model, content_hash, version=version)}

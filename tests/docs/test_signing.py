@@ -16,6 +16,7 @@ from resources.registry.resource import Registry
 from resources.registry.statement import SignerRefused
 from resources.registry.states import Entry
 from tests.docs.pages import ROOT, blocks, commands, done, project, shell
+from tests.resources.registry.records import WHOLE
 
 PAGE = "reference/signing.md"
 
@@ -27,7 +28,7 @@ class Home:
         self.folder = project(folder)
         home = folder / ".mlops"
         self.registry = Registry(ledger_url=f"sqlite:///{home}/ledger.db", releases_root=str(home / "releases"))
-        named = self.registry.releases().write("churn", {"weight": 1.0}, {"identity": {"seed": 7}, "provenance": {}}, {})
+        named = self.registry.releases().write("churn", {"weight": 1.0}, WHOLE, {})
         now = datetime(2013, 4, 1, tzinfo=UTC)
         self.entry: Entry = self.registry.register("churn", named, mlflow_run_id="run", actor="gate", data_at=now)
         (script,) = [block.text for block in blocks(PAGE) if block.language == "python"]

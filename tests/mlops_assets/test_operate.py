@@ -14,6 +14,7 @@ from resources.clock import DataClock
 from resources.profiles import embedded
 from resources.registry.resource import Registry
 from resources.settings import Settings
+from tests.resources.registry.records import WHOLE
 
 HEAVY = ("dagster", "mlflow", "pandas", "polars", "feast", "bentoml")
 
@@ -23,7 +24,7 @@ def registry(clock: DataClock, home: Path) -> Registry:
     """The registry of the home: one model with a live version and a candidate, the data clock at the end of January 2013."""
     found = embedded(Settings(home=home), "acme").registry
     for weight in (1.0, 2.0):
-        name = found.releases().write("churn", {"weight": weight}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+        name = found.releases().write("churn", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
         found.register("churn", name, mlflow_run_id="r", actor="dagster", data_at=clock.now(), facts={"level": "internal"})
     found.promote("churn", 1, actor="dagster", data_at=clock.now())
     return found

@@ -11,6 +11,7 @@ import pytest
 from mlops_assets.jobs import deploy_keys
 from resources.registry.ledger import Ledger
 from sensors.deploy_on_release import deploy_on_release
+from tests.resources.registry.records import WHOLE
 from tests.sensors.world import FEBRUARY, JANUARY, ONE, TWO, World, requests, world
 
 
@@ -108,7 +109,7 @@ def test_a_version_that_is_only_registered_deploys_nothing(here: World) -> None:
     here.promote(ONE, JANUARY)
     cursor = deployed(here).cursor
     releases = here.registry.releases()
-    content_hash = releases.write("one", {"n": 2}, {"identity": {"n": 2}, "provenance": {}}, {"entry": "acme:predict"})
+    content_hash = releases.write("one", {"n": 2}, WHOLE, {"entry": "acme:predict"})
     live = here.registry.ledger().live("one")
     assert live is not None
     here.registry.register("one", content_hash, mlflow_run_id="run", actor="gate", data_at=live.data_at)

@@ -13,6 +13,7 @@ from resources.registry.ledger import Ledger
 from resources.registry.mirror import follow
 from resources.tracking import Tracking
 from sensors.follow_on_entry import follow_on_entry
+from tests.resources.registry.records import WHOLE
 from tests.sensors.world import JANUARY, ONE, TWO, world
 
 
@@ -99,7 +100,7 @@ def test_what_becomes_live_later_is_followed_then_without_another_entry(watch: W
     watch.world.promote(ONE, JANUARY)
     soon = datetime.now(UTC) + timedelta(hours=1)
     ledger, registry = watch.world.registry.ledger(), watch.world.registry
-    name = registry.releases().write("one", {"n": 2}, {"identity": {"n": 2}, "provenance": {}}, {"entry": "acme:predict"})
+    name = registry.releases().write("one", {"n": 2}, WHOLE, {"entry": "acme:predict"})
     registry.register("one", name, mlflow_run_id="run", actor="gate", data_at=soon)
     registry.promote("one", 2, actor="gate", data_at=soon, activate_at=soon)
     follow(ledger, watch.tracking, model="one")

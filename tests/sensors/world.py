@@ -14,6 +14,7 @@ from mlops_assets.partitions import calendar_of, end_of
 from mlops_assets.specs import Catalogue, Expanding, ModelSpec
 from resources.inbox import Inbox
 from resources.registry.resource import Registry
+from tests.resources.registry.records import WHOLE
 
 ONE: Final = replace(CATALOGUE.models[0], name="one", train_on=Expanding(since="2013-01", at_least=2))
 TWO: Final = replace(CATALOGUE.models[1], name="two", train_on=Expanding(since="2013-01", at_least=2))
@@ -47,9 +48,7 @@ class World:
     def promote(self, spec: ModelSpec, month: str, *, later: timedelta = timedelta(0)) -> str:
         """A version goes live when a month has ended; returns the entry's hash."""
         data_at = end_of(month, calendar_of(self.catalogue)) + later
-        content_hash = self.registry.releases().write(
-            spec.name, {"month": month}, {"identity": {"month": month}, "provenance": {}}, {"entry": "acme:predict"}
-        )
+        content_hash = self.registry.releases().write(spec.name, {"month": month}, WHOLE, {"entry": "acme:predict"})
         entry = self.registry.register(spec.name, content_hash, mlflow_run_id="run", actor="gate", data_at=data_at)
         return self.registry.promote(spec.name, int(entry.version or 0), actor="gate", data_at=data_at).hash
 

@@ -21,7 +21,7 @@ from resources.reports import Reports
 from resources.security import tokens
 from resources.tracking import Tracking
 from tests.mlops_assets.lifecycle.orders import LATE, NOON
-from tests.resources.registry.test_record import WHOLE
+from tests.resources.registry.records import WHOLE
 
 MONTH = "2020-01"
 MONTHS = dg.StaticPartitionsDefinition([MONTH])

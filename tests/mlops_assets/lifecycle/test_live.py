@@ -17,6 +17,7 @@ from resources.registry.resource import Registry
 from resources.registry.states import Frozen, Held
 from resources.tracking import Tracking
 from tests.mlops_assets.lifecycle.orders import LATE, NOON
+from tests.resources.registry.records import WHOLE
 
 ANA = By(actor="ana", data_at=NOON, why="late in EWR")
 
@@ -33,7 +34,7 @@ class Desk:
 
     def register(self, weight: float, *, level: str = "internal") -> None:
         releases = self.registry.releases()
-        name = releases.write("late", {"weight": weight}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+        name = releases.write("late", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
         self.registry.register("late", name, mlflow_run_id="gone", actor="dagster", data_at=NOON, facts={"level": level})
 
     def materialize(self) -> dg.ExecuteInProcessResult:

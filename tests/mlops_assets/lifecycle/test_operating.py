@@ -15,6 +15,7 @@ from resources.registry.states import Held
 from resources.security import tokens
 from resources.serving.controller import Serving
 from resources.tracking import Tracking
+from tests.resources.registry.records import WHOLE
 
 
 class Platform:
@@ -30,7 +31,7 @@ class Platform:
         self.jobs = {job.name: job for job in operating()}
         releases, now = self.registry.releases(), self.clock.now()
         for weight in (1.0, 2.0):
-            name = releases.write("churn", {"weight": weight}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+            name = releases.write("churn", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
             facts = {"level": level}
             entry = self.registry.register("churn", name, mlflow_run_id="gone", actor="dagster", data_at=now, facts=facts)
             if level == "internal":

@@ -20,6 +20,7 @@ from resources.registry.resource import Registry
 from resources.registry.states import BEGINS_LIVE, Entry, live_at, states
 from resources.security import tokens
 from resources.tracking import Tracking
+from tests.resources.registry.records import WHOLE
 
 APRIL: Final = datetime(2013, 4, 1, 4, tzinfo=UTC)
 PRELOADED: Final = ("tests.resources.registry.dying", "mlflow", "sqlalchemy", "cryptography", "jwt", "filelock")
@@ -80,7 +81,7 @@ def _done(scene: Scene, desk: acts.Desk, act: str, model: str, who: str, token: 
     known = desk.ledger.entries(model)
     version = max((entry.version or 0 for entry in known if entry.kind == "registered"), default=0)
     if act == "register":
-        made = desk.releases.write(model, {"weight": name}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+        made = desk.releases.write(model, {"weight": name}, WHOLE, {"entry": "acme:predict"})
         facts = {"level": "confidential"}
         return scene.registry.register(model, made, mlflow_run_id="none", actor="trainer", data_at=APRIL, facts=facts)
     if act == "follow":

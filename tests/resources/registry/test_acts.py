@@ -16,6 +16,7 @@ from resources.registry.resource import Registry
 from resources.registry.states import Entry, Frozen, Held, LedgerConflict, PayloadIncomplete, TransitionRefused, states
 from resources.security import tokens
 from resources.security.tokens import TokenExpired, TokenInvalid
+from tests.resources.registry.records import WHOLE
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 ANA = By(actor="ana", data_at=APRIL, why="late in EWR")
@@ -32,7 +33,7 @@ class Office:
 
     def register(self, *weights: float, level: str = "internal", actor: str = "dagster") -> list[Entry]:
         releases = self.registry.releases()
-        names = [releases.write("churn", {"weight": one}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"}) for one in weights]
+        names = [releases.write("churn", {"weight": one}, WHOLE, {"entry": "acme:predict"}) for one in weights]
         facts = {"level": level, "committer": "tom"}
         return [self.registry.register("churn", one, mlflow_run_id="r", actor=actor, data_at=APRIL, facts=facts) for one in names]
 

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from resources.registry.mirror import follow
 from resources.registry.resource import Registry
 from resources.tracking import Tracking, TrackingFailed
+from tests.resources.registry.records import WHOLE
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ class Desk:
 
     def register(self, weight: float) -> str:
         releases = self.registry.releases()
-        name = releases.write(self.model, {"weight": weight}, {"identity": {}}, {})
+        name = releases.write(self.model, {"weight": weight}, WHOLE, {})
         with self.tracking.run(f"{self.model} {weight}", experiment=self.model) as run:
             run.artifact("model", releases.path(self.model, name))
         self.registry.register(self.model, name, mlflow_run_id=run.id, actor="gate", data_at=APRIL)
@@ -181,7 +182,7 @@ def test_stopped_between_any_two_calls_the_next_one_heals_it(
 
 
 def test_a_release_whose_run_is_gone_is_still_a_version(desk: Desk) -> None:
-    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, {"identity": {}}, {})
+    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, WHOLE, {})
     desk.registry.register(desk.model, name, mlflow_run_id="gone", actor="gate", data_at=APRIL)
     desk.follow()
     assert desk.client.get_model_version(desk.model, "1").source == f"release:{desk.model}/{name}"
@@ -194,7 +195,7 @@ def test_a_model_that_was_never_registered_is_not_made(desk: Desk) -> None:
 
 def test_a_version_waits_until_its_run_was_delivered(desk: Desk) -> None:
     away = Tracking(uri="http://127.0.0.1:9", artifacts="", spool=str(desk.tracking.spool_folder))
-    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, {"identity": {}}, {})
+    name = desk.registry.releases().write(desk.model, {"weight": 1.0}, WHOLE, {})
     with away.run(f"{desk.model} 1.0", experiment=desk.model) as run:
         run.artifact("model", desk.registry.releases().path(desk.model, name))
     desk.registry.register(desk.model, name, mlflow_run_id=run.id, actor="gate", data_at=APRIL)

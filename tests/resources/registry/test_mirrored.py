@@ -16,6 +16,7 @@ from resources.registry.mirror import follow, wanted
 from resources.registry.mirrored import Shown, shown
 from resources.registry.resource import Registry
 from resources.tracking import Tracking
+from tests.resources.registry.records import WHOLE
 from tests.servers.ports import free_port
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
@@ -29,7 +30,7 @@ class Place:
         self.tracking = Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=str(folder / "artifacts"))
         releases = self.registry.releases()
         for weight in (1.0, 2.0):
-            name = releases.write("churn", {"weight": weight}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"})
+            name = releases.write("churn", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
             self.registry.register("churn", name, mlflow_run_id="gone", actor="gate", data_at=APRIL)
         self.registry.promote("churn", 2, actor="gate", data_at=APRIL)
         self.client: Any = self.tracking.client()

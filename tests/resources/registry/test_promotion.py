@@ -8,9 +8,11 @@ import pytest
 
 from resources.registry.acts import VersionUnknown
 from resources.registry.ledger import Ledger
+from resources.registry.record import RecordIncomplete
 from resources.registry.releases import ReleaseChanged, ReleaseMissing
 from resources.registry.resource import Registry
 from resources.registry.states import Entry, LedgerConflict, TransitionRefused, states, upcoming
+from tests.resources.registry.records import WHOLE, whole
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -21,7 +23,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def stored(registry: Registry, weight: float) -> str:
-    return registry.releases().write("churn", {"weight": weight}, {"identity": {"seed": 7}, "provenance": {}}, {"entry": "acme:predict"})
+    return registry.releases().write("churn", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
 
 
 def registered(registry: Registry, weight: float) -> Entry:
@@ -61,6 +63,24 @@ def test_a_release_that_was_changed_is_not_registered(registry: Registry) -> Non
     with pytest.raises(ReleaseChanged):
         registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
     assert registry.ledger().seq() == 0
+
+
+@pytest.mark.parametrize(("part", "field"), [("identity", "lock"), ("provenance", "card")])
+def test_a_release_whose_record_lacks_a_field_is_neither_registered_nor_signed(registry: Registry, part: str, field: str) -> None:
+    record = whole()
+    del record[part][field]
+    name = registry.releases().write("churn", {"weight": 1.0}, record, {"entry": "acme:predict"})
+    with pytest.raises(RecordIncomplete, match=rf"churn: the record .*nothing was registered\.\n  {part}\.{field}: Field required"):
+        registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
+    assert registry.ledger().seq() == 0
+    assert not registry.releases().statements.path("churn", name, 1).exists()
+
+
+def test_what_is_registered_already_is_not_asked_again_for_its_record(registry: Registry) -> None:
+    name = registry.releases().write("churn", {"weight": 1.0}, {"identity": {}}, {"entry": "acme:predict"})
+    about = {"content_hash": name, "version": 1}
+    entry = registry.ledger().append("churn", "registered", about, expect_head=None, actor="gate", data_at=APRIL)
+    assert registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL) == entry
 
 
 def test_a_registration_that_meets_another_takes_the_next_number(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,34 +7,8 @@ from typing import Any
 import pytest
 
 from resources.registry.record import RecordIncomplete, complete
+from tests.resources.registry.records import WHOLE
 
-WHOLE: dict[str, Any] = {
-    "identity": {
-        "model": "late",
-        "cutoff": "2020-01",
-        "trained_until": "2020-01-25",
-        "seed": 7,
-        "params": {"trees": 40, "kind": "gbdt"},
-        "tables": {"table/counter/orders": {"2020-01": "d1"}},
-        "views": {"stall_lately": "v1"},
-        "code": {"fit": "f", "score": "s"},
-        "lock": "l",
-    },
-    "provenance": {
-        "format": 1,
-        "dagster_run": "run",
-        "mlflow_run_id": "m",
-        "git": {"commit": None, "dirty": None},
-        "training_set": {"address": "training_set/late/examples", "rows": 210, "since": "2020-01"},
-        "tables": {"table/counter/orders": 3},
-        "platform": "0.1.0",
-        "used": {"seconds": 1.5, "cpu_seconds": 2.5, "peak_mb": 300.0},
-        "owner": "team:counter",
-        "level": "internal",
-        "licence": "Apache-2.0",
-        "card": "# late",
-    },
-}
 FIELDS = [(part, name) for part, said in WHOLE.items() for name in said]
 
 

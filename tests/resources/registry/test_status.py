@@ -17,6 +17,7 @@ from resources.registry.resource import Registry
 from resources.registry.status import Status, status
 from resources.security import tokens
 from resources.serving.endpoint import CURRENT, Endpoint, start_time
+from tests.resources.registry.records import WHOLE
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 ANA = By(actor="ana", data_at=APRIL, why="late in EWR")
@@ -30,7 +31,7 @@ class Office:
         self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
         self.desk = self.registry.desk()
         releases = self.registry.releases()
-        self.names = [releases.write("churn", {"w": n}, {"identity": {}, "provenance": {}}, {"entry": "acme:predict"}) for n in (1, 2)]
+        self.names = [releases.write("churn", {"w": n}, WHOLE, {"entry": "acme:predict"}) for n in (1, 2)]
         for name in self.names:
             self.registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL, facts={"level": level})
         if level == "internal":

@@ -14,6 +14,7 @@ from resources.registry.ledger import LedgerUnavailable
 from resources.serving import scoring, worker
 from resources.serving.examples import BadRequest
 from resources.serving.worker import Follower, NothingLive, UnknownModel
+from tests.resources.registry.records import WHOLE
 from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
 
 EXAMPLES = [{"x": 2.0, "k": "b", "n": 1}]
@@ -186,7 +187,7 @@ def test_a_release_that_says_too_little_is_refused(tiny: Tiny, missing: str) -> 
     route = tiny.route()
     whole = {"entry": route.entry, "code_hash": route.code_hash, "features": scoring.signature(FRAME, FEATURES), "probe": {"examples": [1]}}
     signature = {key: value for key, value in whole.items() if key != missing}
-    content_hash = tiny.releases.write("tiny", {"weights": {"x": 1.0}}, {"identity": {"without": missing}}, signature)
+    content_hash = tiny.releases.write("tiny", {"weights": {"x": 1.0}}, WHOLE, signature)
     tiny.promote(content_hash)
     one = follower(tiny)
     one.step(now())

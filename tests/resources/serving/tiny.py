@@ -12,6 +12,7 @@ from resources.code import code_hash
 from resources.registry.resource import Registry
 from resources.serving import scoring
 from resources.serving.routes import Route
+from tests.resources.registry.records import whole
 
 FRAME = pl.DataFrame({"x": [1.0, 2.5, None, -4.0], "k": ["a", "b", "a", None], "n": [1, 2, 3, 4]})
 FEATURES = ("x", "k", "n")
@@ -71,7 +72,7 @@ class Tiny:
             "probe": scoring.probe(route.entry, parts, FRAME, FEATURES),
             **signed,
         }
-        return self.releases.write(model, parts, {"identity": {"model": model}, "provenance": {}}, signature)
+        return self.releases.write(model, parts, whole({"model": model}), signature)
 
     def promote(self, content_hash: str, *, model: str = "tiny", after: timedelta | None = None) -> int:
         """Register a stored release if it is new, and make it live, at once or ``after`` a while."""

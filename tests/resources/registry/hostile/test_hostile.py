@@ -17,6 +17,7 @@ from resources.registry.releases import ReleaseChanged
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from tests.resources.registry.hostile.corpus import BITES, CORPUS, SKOPS, pickled, python_source
+from tests.resources.registry.records import WHOLE
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ class Attacker:
 
     def released(self, files: Mapping[str, bytes]) -> Entry:
         """Plant a release with these files and register it."""
-        whole = {**files, releases.SIGNATURE: b"{}", releases.RECORD: canonical({"identity": {}, "provenance": {}})}
+        whole = {**files, releases.SIGNATURE: b"{}", releases.RECORD: canonical(WHOLE)}
         named, manifest = releases._manifest("churn", whole)
         folder = self.registry.releases().path("churn", named)
         folder.mkdir(parents=True)
