@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     export = verbs.add_parser("export", help="Write the ledger as JSON lines that anybody can check.")
     export.add_argument("file", help="Where to.")
     token = verbs.add_parser("token", help="Issue a signed token that names a person.")
-    token.add_argument("person", help="Whom it names.")
+    token.add_argument("person", help="Whom it names: the e-mail address that they commit with, or its part before the @.")
     token.add_argument("--days", type=int, default=30, help="For how many days it is good.")
     return parser
 

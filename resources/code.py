@@ -78,10 +78,17 @@ def git_state(path: Path | str) -> tuple[str, bool] | None:
     return None if commit == "(initial)" else (commit, any(not line.startswith("# ") for line in lines))
 
 
+def git_people(path: Path | str, commit: str) -> tuple[str | None, str | None]:
+    """E-mail addresses of the author and of the committer of a commit, as git was told them; None where it was told none."""
+    said = _git(Path(path), "show", "-s", "--no-show-signature", "--format=%ae%n%ce", commit) or "\n"
+    author, committer = said.split("\n")[:2]
+    return author or None, committer or None
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         command = ["git", "-C", str(folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_GIT_SECONDS)  # noqa: S603  # our own words
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_GIT_SECONDS)  # noqa: S603  # our own words
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -15,7 +15,7 @@ import dagster as dg
 from mlops_assets.keys import address, key
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.specs import ModelSpec
-from resources.code import git_state, source
+from resources.code import git_people, git_state, source
 from resources.registry.record import FORMAT
 from resources.serving.lock import lock_hash
 
@@ -54,12 +54,14 @@ def provenance(
     spec: ModelSpec, *, made: Made, package: str, dagster_run: str, mlflow_run: str, used: Mapping[str, float], rows: int
 ) -> dict[str, Any]:
     """How a model came about: covered by the ledger, never by the content hash."""
-    commit, dirty = git_state(source(package).parent) or (None, None)
+    folder = source(package).parent
+    commit, dirty = git_state(folder) or (None, None)
+    author, committer = git_people(folder, commit) if commit else (None, None)
     return {
         "format": FORMAT,
         "dagster_run": dagster_run,
         "mlflow_run_id": mlflow_run,
-        "git": {"commit": commit, "dirty": dirty},
+        "git": {"commit": commit, "dirty": dirty, "author": author, "committer": committer},
         "training_set": {"address": address(key("training_set", spec.name, "examples")), "rows": rows, "since": spec.train_on.since},
         "tables": {name: one["version"] for name, one in made.tables.items()},
         "platform": importlib.metadata.version("mlops-assets"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import PlatformError
-from resources.registry.approvals import approvals, expiry
+from resources.registry.approvals import approvals, expiry, person
 from resources.registry.states import BEGINS_LIVE, FREEZE, HOLD, Entry, LedgerConflict, live_at, states, turned_on, versions
 from resources.security import tokens
 
@@ -137,7 +137,7 @@ def approve(desk: Desk, model: str, version: int, by: By, signed: Signed, *, val
     while True:
         known = desk.ledger.entries(model)
         registered = _registered(known, model, version)
-        if (before := approvals(known, str(registered.content_hash)).valid(now).get(who.person)) is not None:
+        if (before := approvals(known, str(registered.content_hash)).valid(now).get(person(who.person))) is not None:
             return before
         _refuse_seen(desk, who)
         said = _said(who, signed, by, until=now + valid) | {"approver": who.person, **_about(registered)}

@@ -1,5 +1,6 @@
 """Who must agree before a release goes live, by its security level, and who has. Pure: entries in, answers out; no clock, no store."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 NEEDED: Final[Mapping[str, int]] = {"public": 0, "internal": 0, "confidential": 1, "restricted": 2}
 """How many different people a level asks for, one of whom has not trained the release."""
+
+MAKERS: Final = ("author", "committer")
+"""What an entry ``registered`` calls those who made the code, by their e-mail addresses in git."""
 
 DEFAULT_LEVEL: Final = "internal"
 """Of a release whose registration names none: it then needs nobody, as the gate alone decides there."""
@@ -27,9 +31,19 @@ class ApprovalsMissing(PlatformError):
         )
 
 
+def person(name: str) -> str:
+    """Who is meant by a token's name, a run's user or an e-mail address of git: the part before the @, without tags, in small letters.
+
+    ``Bo@acme.org``, ``bo+git@acme.org``, ``17+bo@users.noreply.github.com`` and ``bo`` are one person: who might be the trainer counts as
+    the trainer.
+    """
+    local = name.casefold().partition("@")[0]
+    return re.sub(r"^\d+\+|\+.*", "", local) or local
+
+
 @dataclass(frozen=True, kw_only=True)
 class Approvals:
-    """What a release needs and what it was given."""
+    """What a release needs and what it was given. ``trainers`` are those who trained it and who wrote or committed its code."""
 
     level: str
     trainers: frozenset[str]
@@ -42,7 +56,7 @@ class Approvals:
 
     def valid(self, at: datetime) -> dict[str, "Entry"]:
         """The approval of each person that has not expired at ``at``."""
-        known = {str(one.payload.get("approver")): one for one in self.given if one.payload.get("approver")}
+        known = {person(str(one.payload["approver"])): one for one in self.given if one.payload.get("approver")}
         return {who: one for who, one in known.items() if at < expiry(one)}
 
     def lacking(self, at: datetime) -> str:
@@ -51,7 +65,7 @@ class Approvals:
         if len(people) >= self.needed and (not self.needed or set(people) - self.trainers):
             return ""
         have = f"has that of {', '.join(sorted(people))}" if people else "has none"
-        expired = sorted({str(one.payload["approver"]) for one in self.given if one.payload.get("approver")} - set(people))
+        expired = sorted({person(str(one.payload["approver"])) for one in self.given if one.payload.get("approver")} - set(people))
         lapsed = f" ({', '.join(expired)} approved it and that has expired)" if expired else ""
         alone = f", who trained it; a trainer does not approve alone (trained by {', '.join(sorted(self.trainers))})"
         why = alone if people and len(people) >= self.needed else ""
@@ -71,6 +85,6 @@ def approvals(entries: Iterable["Entry"], content_hash: str) -> Approvals:
     levels = [str(one.payload["level"]) for one in made if one.kind == "registered" and "level" in one.payload]
     return Approvals(
         level=next(iter(levels), DEFAULT_LEVEL),
-        trainers=frozenset({one.actor for one in made} | {str(one.payload["committer"]) for one in made if one.payload.get("committer")}),
+        trainers=frozenset(person(str(name)) for one in made for name in (one.actor, *map(one.payload.get, MAKERS)) if name),
         given=[entry for entry in about if entry.kind == "approved"],
     )

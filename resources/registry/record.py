@@ -55,10 +55,12 @@ class Identity(_Part):
 
 
 class Git(_Part):
-    """Null outside of a git checkout."""
+    """The commit that the code was at, and the e-mail addresses of its author and its committer; null outside of a git checkout."""
 
     commit: Word | None
     dirty: bool | None
+    author: Word | None
+    committer: Word | None
 
 
 class TrainingSet(_Part):

@@ -86,10 +86,11 @@ class Registry(dg.ConfigurableResource[Any]):
             registered = _registered(known)
             if content_hash in registered:
                 return registered[content_hash]
-            complete(model, record)
+            git = complete(model, record).provenance.git
             version = len(registered) + 1
             said = {"content_hash": content_hash, "version": version, "mlflow_run_id": mlflow_run_id}
-            payload = {**(facts or {}), **said, **releases.attest(model, content_hash, version=version)}
+            made = {"author": git.author, "committer": git.committer}
+            payload = {**(facts or {}), **said, **made, **releases.attest(model, content_hash, version=version)}
             head = known[-1].hash if known else None
             with suppress(LedgerConflict):  # somebody else wrote first: look again
                 return ledger.append(model, "registered", payload, expect_head=head, actor=actor, data_at=data_at)

@@ -36,11 +36,11 @@ class Token:
 
 
 def issue(ring: KeyRing, *, person: str, valid: timedelta) -> str:
-    """A token that names a person for a while."""
+    """A token that names a person for a while: by the e-mail address that they commit with, or the part of it before the @."""
     import jwt
 
-    if not person.isprintable() or person != person.strip() or not person:
-        raise TokenInvalid(why=f"{person!r} is not a name")
+    if not person.isprintable() or person.split() != [person]:
+        raise TokenInvalid(why=f"{person!r} is not what git calls somebody: it takes an e-mail address, or the part of it before the @")
     if valid <= timedelta():
         raise TokenInvalid(why=f"it would be valid for {valid}")
     key_id, key = ring.signing_key()

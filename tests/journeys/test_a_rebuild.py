@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from resources.registry.approvals import approvals
 from tests.journeys.tiny import Kiosk, digests
 
 TREES = "lgb.train(settings, train, 10)"
@@ -39,6 +40,13 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
         path.write_text(path.read_text().replace(TREES, TREES.replace("10", "12")))
     yield one
     one.world().serving.stop()
+
+
+def test_who_committed_the_code_stands_in_the_entry_of_the_version_and_may_not_approve_it_alone(kiosk: Kiosk) -> None:
+    known = kiosk.world().registry.ledger().entries("late")
+    entry = next(entry for entry in known if entry.kind == "registered")
+    assert (entry.payload["author"], entry.payload["committer"]) == ("t@example.com", "t@example.com")
+    assert "t" in approvals(known, str(entry.content_hash)).trainers
 
 
 def test_a_version_of_a_commit_is_made_again_bit_by_bit_though_the_code_has_changed_since(kiosk: Kiosk) -> None:

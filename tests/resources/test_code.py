@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.code import CodeNotFound, closure, code_hash, git_state, source
+from resources.code import CodeNotFound, closure, code_hash, git_people, git_state, source
 
 FILES = {
     "acme_code/__init__.py": "",
@@ -212,8 +212,8 @@ def test_the_hash_is_the_same_in_another_process_place_and_hash_seed(project: Pr
     assert said.stdout.strip() == project.hash()
 
 
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(folder), *arguments]
+def git(folder: Path, *arguments: str, who: str = "t@t") -> str:
+    command = ["git", "-c", "user.name=t", "-c", f"user.email={who}", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -228,6 +228,17 @@ def test_a_checkout_says_its_commit_and_whether_it_is_dirty(project: Project) ->
     assert git_state(project.folder / TRAIN) == (commit, False)
     project.write("acme_code/new.py", "")
     assert git_state(project.folder / "acme_code") == (commit, True)
+
+
+def test_a_commit_names_its_author_and_its_committer_as_git_was_told(project: Project) -> None:
+    git(project.folder, "init", "-q")
+    git(project.folder, "config", "log.showSignature", "true")
+    git(project.folder, "add", ".")
+    git(project.folder, "commit", "-qm", "first", "--author", "Tom <tom@acme.org>", who="mia@acme.org")
+    assert git_people(project.folder, "HEAD") == ("tom@acme.org", "mia@acme.org")
+    git(project.folder, "commit", "-q", "--amend", "-m", "first", "--author", "Tom <>", who="mia@acme.org")
+    assert git_people(project.folder, "HEAD") == (None, "mia@acme.org")
+    assert git_people(project.folder, "0" * 40) == (None, None)
 
 
 def test_files_that_git_ignores_have_no_commit(project: Project) -> None:

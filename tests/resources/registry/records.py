@@ -19,7 +19,7 @@ WHOLE: Final[dict[str, Any]] = {
         "format": 1,
         "dagster_run": "run",
         "mlflow_run_id": "m",
-        "git": {"commit": None, "dirty": None},
+        "git": {"commit": None, "dirty": None, "author": None, "committer": None},
         "training_set": {"address": "training_set/late/examples", "rows": 210, "since": "2020-01"},
         "tables": {"table/counter/orders": 3},
         "platform": "0.1.0",

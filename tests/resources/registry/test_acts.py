@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,14 +10,14 @@ import pytest
 
 from resources.registry import acts
 from resources.registry.acts import By, ModelUnknown, NothingBefore, NotOn, Signed, TokenSeen, VersionUnknown
-from resources.registry.approvals import ApprovalsMissing
+from resources.registry.approvals import ApprovalsMissing, approvals, person
 from resources.registry.ledger import Ledger
 from resources.registry.releases import ReleaseChanged
 from resources.registry.resource import Registry
 from resources.registry.states import Entry, Frozen, Held, LedgerConflict, PayloadIncomplete, TransitionRefused, states
 from resources.security import tokens
 from resources.security.tokens import TokenExpired, TokenInvalid
-from tests.resources.registry.records import WHOLE
+from tests.resources.registry.records import whole
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 ANA = By(actor="ana", data_at=APRIL, why="late in EWR")
@@ -33,8 +34,11 @@ class Office:
 
     def register(self, *weights: float, level: str = "internal", actor: str = "dagster") -> list[Entry]:
         releases = self.registry.releases()
-        names = [releases.write("churn", {"weight": one}, WHOLE, {"entry": "acme:predict"}) for one in weights]
-        facts = {"level": level, "committer": "tom"}
+        record = whole(
+            git={"commit": "c" * 40, "dirty": False, "author": "Tom+git@acme.org", "committer": "7+mia@users.noreply.github.com"}
+        )
+        names = [releases.write("churn", {"weight": one}, record, {"entry": "acme:predict"}) for one in weights]
+        facts = {"level": level, "author": "", "committer": ""}  # what the record says counts
         return [self.registry.register("churn", one, mlflow_run_id="r", actor=actor, data_at=APRIL, facts=facts) for one in names]
 
     def live(self) -> int | None:
@@ -49,6 +53,11 @@ class Office:
 
     def approve(self, person: str, version: int = 1) -> Entry:
         return acts.approve(self.desk, "churn", version, By(actor="", data_at=APRIL), self.token(person))
+
+    def given(self) -> dict[str, Entry]:
+        """The approvals of version 1, by person."""
+        known = self.ledger.entries("churn")
+        return approvals(known, str(known[0].content_hash)).valid(datetime.now(UTC))
 
     def promote(self, version: int) -> Entry:
         return acts.promote(self.desk, "churn", version, By(actor="ana", data_at=APRIL))
@@ -229,8 +238,9 @@ def test_a_confidential_model_needs_one_person_who_did_not_train_it(office: Offi
         ApprovalsMissing, match=r"churn: version 1 may not go live yet: a confidential model needs 1 person's approval and has"
     ):
         office.promote(1)
-    for trainer in ("ada", "tom"):
+    for number, trainer in enumerate(("ada", "tom", "mia@acme.org"), 1):
         office.approve(trainer)
+        assert len(office.given()) == number
         with pytest.raises(ApprovalsMissing, match=r"has that of ada.*who trained it; a trainer does not approve alone"):
             office.promote(1)
     office.approve("bo")
@@ -240,8 +250,8 @@ def test_a_confidential_model_needs_one_person_who_did_not_train_it(office: Offi
 
 def test_a_restricted_model_needs_two_different_people(office: Office) -> None:
     office.register(1.0, level="restricted", actor="ada")
-    office.approve("bo")
-    office.approve("bo")
+    for name in ("bo", "bo", "Bo@acme.org", "bo+work@acme.org", "12+bo@users.noreply.github.com"):
+        office.approve(name)
     assert office.kinds().count("approved") == 1
     with pytest.raises(ApprovalsMissing, match="a restricted model needs the approval of 2 different people and has that of bo"):
         office.promote(1)
@@ -251,12 +261,20 @@ def test_a_restricted_model_needs_two_different_people(office: Office) -> None:
     assert office.live() == 1
 
 
-def test_the_trainer_and_the_committer_are_not_two_people_who_agree(office: Office) -> None:
+@pytest.mark.parametrize("two", [*combinations(("ada@acme.org", "tom", "Mia"), 2)])
+def test_whoever_ran_wrote_and_committed_are_not_two_people_who_agree(office: Office, two: tuple[str, str]) -> None:
     office.register(1.0, level="restricted", actor="ada")
-    office.approve("ada")
-    office.approve("tom")
+    for name in two:
+        office.approve(name)
+    assert len(office.given()) == 2
     with pytest.raises(ApprovalsMissing, match="a trainer does not approve alone"):
         office.promote(1)
+
+
+@pytest.mark.parametrize("name", ["bo", "BO", "bo@acme.org", "Bo+git@other.org", "17+bo@users.noreply.github.com"])
+def test_a_person_is_known_by_the_part_of_an_address_before_the_at_sign(name: str) -> None:
+    assert person(name) == "bo"
+    assert person("ro" + name) != "bo"
 
 
 def test_an_approval_is_for_one_content(office: Office) -> None:

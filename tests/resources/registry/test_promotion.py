@@ -12,7 +12,7 @@ from resources.registry.record import RecordIncomplete
 from resources.registry.releases import ReleaseChanged, ReleaseMissing
 from resources.registry.resource import Registry
 from resources.registry.states import Entry, LedgerConflict, TransitionRefused, states, upcoming
-from tests.resources.registry.records import WHOLE, whole
+from tests.resources.registry.records import whole
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 
@@ -23,13 +23,18 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def stored(registry: Registry, weight: float) -> str:
-    return registry.releases().write("churn", {"weight": weight}, WHOLE, {"entry": "acme:predict"})
+    return registry.releases().write(
+        "churn", {"weight": weight}, whole(git={"commit": "c" * 40, "dirty": False, **MADE}), {"entry": "acme:predict"}
+    )
 
 
 def registered(registry: Registry, weight: float) -> Entry:
     return registry.register(
         "churn", stored(registry, weight), mlflow_run_id=f"run-{weight}", actor="gate", data_at=APRIL, facts={"auc": 0.7}
     )
+
+
+MADE = {"author": "bo@acme.org", "committer": "mia@acme.org"}
 
 
 def promote(registry: Registry, version: int, *, activate_at: datetime | None = None) -> Entry:
@@ -46,7 +51,7 @@ def test_a_registration_carries_what_a_worker_must_check(registry: Registry) -> 
     entry = registered(registry, 1.0)
     attested = registry.releases().attest("churn", entry.content_hash or "", version=1)
     assert set(attested) == {"manifest_hash", "statement_hash", "key_id"}
-    assert entry.payload == {"content_hash": entry.content_hash, "version": 1, "mlflow_run_id": "run-1.0", "auc": 0.7, **attested}
+    assert entry.payload == {"content_hash": entry.content_hash, "version": 1, "mlflow_run_id": "run-1.0", "auc": 0.7, **MADE, **attested}
 
 
 def test_a_release_that_is_not_stored_is_not_registered(registry: Registry) -> None:

@@ -35,7 +35,7 @@ from tests.resources.registry.records import whole
 
 RECORD = whole(
     {"tables": {"table/shop/orders": {"2013-01": "d1"}}, "views": {"shop_orders": "f" * 64}, "lock": "1" * 64},
-    git={"commit": "c" * 40, "dirty": False},
+    git={"commit": "c" * 40, "dirty": False, "author": "bo@acme.org", "committer": None},
     tables={"table/shop/orders": 12},
     dagster_run="r1",
 )
