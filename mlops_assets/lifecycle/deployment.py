@@ -14,8 +14,9 @@ from mlops_assets.specs import Catalogue, ModelSpec
 from mlops_assets.table import highest
 from resources.errors import PlatformError
 from resources.registry.resource import Registry
-from resources.registry.states import Entry
-from resources.serving.controller import Serving
+from resources.registry.states import FREEZE, Entry, Frozen, turned_on
+from resources.serving.controller import NothingToResume, Serving
+from resources.serving.endpoint import Endpoint
 from resources.serving.routes import Route
 
 
@@ -56,17 +57,44 @@ def service(catalogue: Catalogue, *, owner: str) -> dg.AssetsDefinition:
     )  # fmt: skip
     def answers(registry: Registry, serving: Serving) -> Result:
         routes = {spec.name: route(spec, package=catalogue.package) for spec in served(catalogue)}
-        differ = edited(live(registry, routes), routes, registry)
-        if differ and serving.current() is not None:
-            raise CodeEdited(differ)
-        endpoint = serving.ensure(list(routes.values()), project=catalogue.project)
-        if differ:
-            raise CodeEdited(differ)
+        if (frozen := turned_on(registry.ledger().entries(FREEZE), FREEZE)) is not None:
+            endpoint = resumed(serving, frozen, project=catalogue.project)
+        else:
+            endpoint = rolled(serving, registry, routes, project=catalogue.project)
         rows = [smoke(serving, registry, one, url=endpoint.url) for one in live(registry, routes)]  # a version may have come meanwhile
         frame = pl.DataFrame(rows, schema={name: col.dtype for name, col in Answered.columns.items()})
         yield from result(asset_key, frame, contract, {"url": dg.MetadataValue.url(endpoint.url), "models": len(rows)})
 
     return answers
+
+
+def rolled(serving: Serving, registry: Registry, routes: Mapping[str, Route], *, project: str) -> Endpoint:
+    """The service of the code that is here, started or adopted.
+
+    Raises:
+        CodeEdited: it could not answer for what is live; what answers is left alone, and where nothing does, the other models are served.
+    """
+    differ = edited(live(registry, routes), routes, registry)
+    if differ and serving.current() is not None:
+        raise CodeEdited(differ)
+    endpoint = serving.ensure(list(routes.values()), project=project)
+    if differ:
+        raise CodeEdited(differ)
+    return endpoint
+
+
+def resumed(serving: Serving, frozen: Entry, *, project: str) -> Endpoint:
+    """In a freeze: a service that is down, started again as it was.
+
+    Raises:
+        Frozen: one answers, or none did before: there is nothing to start again, and nothing new is deployed.
+    """
+    if serving.current() is not None:
+        raise Frozen(subject=project, by=frozen, undone="deployed")
+    try:
+        return serving.resume()
+    except NothingToResume as problem:
+        raise Frozen(subject=project, by=frozen, undone="deployed") from problem
 
 
 def live(registry: Registry, models: Iterable[str]) -> list[Entry]:

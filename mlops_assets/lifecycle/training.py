@@ -25,6 +25,7 @@ from resources.lake import Lake
 from resources.registry.identity import digest
 from resources.registry.releases import Releases
 from resources.registry.resource import Registry
+from resources.registry.states import FREEZE, refuse_frozen
 from resources.serving import scoring
 from resources.tracking import Run, Tracking
 
@@ -229,7 +230,10 @@ def training_set(spec: ModelSpec, *, package: str, calendar: Months, partitions_
         deps=view_keys,
         partitions_def=partitions_def,
     )  # fmt: skip
-    def examples(context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore) -> Result:
+    def examples(
+        context: dg.AssetExecutionContext, source: pl.LazyFrame, lake: Lake, feature_store: FeatureStore, registry: Registry
+    ) -> Result:
+        refuse_frozen(registry.ledger().entries(FREEZE), subject=spec.name, undone="trained")  # a month with examples counts as trained
         demand_built(context.instance, spec, cutoff=context.partition_key, package=package)
         made = Made(tables=table_versions(lake, upstream(spec), until=context.partition_key), views=defined(spec.views, package=package))
         pinned = {name: one["version"] for name, one in made.tables.items()}
@@ -261,6 +265,7 @@ def model(spec: ModelSpec, *, package: str, partitions_def: dg.PartitionsDefinit
         code_version=code_version(spec.train, package=package)[:16],
     )  # fmt: skip
     def parts(context: dg.AssetExecutionContext, examples: pl.LazyFrame, registry: Registry, tracking: Tracking) -> Result:
+        refuse_frozen(registry.ledger().entries(FREEZE), subject=spec.name, undone="trained")
         cutoff = context.partition_key
         made = recorded(context, key("training_set", spec.name, "examples"))
         code = [code_version(function, package=package) for function in (spec.train, spec.score)]

@@ -107,11 +107,11 @@ class Held(PlatformError):
 
 
 class Frozen(PlatformError):
-    """The freeze is on."""
+    """The freeze is on. ``undone`` is what was not done to the subject."""
 
-    def __init__(self, *, subject: str, by: Entry) -> None:
+    def __init__(self, *, subject: str, by: Entry, undone: str = "promoted") -> None:
         super().__init__(
-            f"{subject}: the platform is frozen {since(by)}. Nothing was promoted; what is live goes on answering. "
+            f"{subject}: the platform is frozen {since(by)}. Nothing was {undone}; what is live stays live. "
             "When the cause is mended, unfreeze it: python -m mlops_assets.operate unfreeze --why '...' (job unfreeze_platform)."
         )
 
@@ -158,6 +158,12 @@ def turned_on(entries: Iterable[Entry], switch: str) -> Entry | None:
         elif SWITCHES.get(entry.kind) == switch:
             found = None
     return found
+
+
+def refuse_frozen(freeze: Iterable[Entry], *, subject: str, undone: str) -> None:
+    """Refuse to begin work on a subject while the freeze is on, by the entries about the freeze."""
+    if (by := turned_on(freeze, FREEZE)) is not None:
+        raise Frozen(subject=subject, by=by, undone=undone)
 
 
 def versions(entries: Iterable[Entry]) -> dict[str, int]:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,8 +19,8 @@ from filelock import FileLock
 from pydantic import Field
 
 from resources.errors import PlatformError
-from resources.serving.bundle import Bundle, bundle
-from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, RUNS, Endpoint, hold, start_time
+from resources.serving.bundle import bundle
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, RUN_VARIABLE, RUNS, STOPPED, Endpoint, hold, start_time
 from resources.serving.routes import Declaration, Route
 from resources.settings import child_environment
 
@@ -81,6 +81,16 @@ class NoService(PlatformError):
         )
 
 
+class NothingToResume(PlatformError):
+    """No service that answered before, or its Bento is gone."""
+
+    def __init__(self, *, home: Path, why: str) -> None:
+        super().__init__(
+            f"The service of {home} cannot be started again as it was: {why}. Nothing was started. Materialize the deployment "
+            "to start one with the code that is here."
+        )
+
+
 class Refused(PlatformError):
     """The service answered a request with a refusal; ``status`` is its HTTP status."""
 
@@ -125,7 +135,31 @@ class Serving(dg.ConfigurableResource[Any]):
             if starting is not None and starting.bento == wanted.tag:
                 return starting
             self._give_up(starting)
-            return current if current is not None and current.bento == wanted.tag else self._spawn(wanted)
+            if current is not None and current.bento == wanted.tag:
+                return current
+            return self._spawn(wanted.name, wanted.version, stage=wanted.stage)
+
+    def resume(self, timeout: float = START_SECONDS) -> Endpoint:
+        """Start again, out of its Bento, what answered last; the code that is here now does not count. Adopts it if it runs.
+
+        Raises:
+            NothingToResume: nothing has answered here, or its Bento was deleted.
+        """
+        with self._locked():
+            last = Endpoint.read(self._home / CURRENT) or Endpoint.read(self._home / STOPPED)
+            if last is None:
+                raise NothingToResume(home=self._home, why="none has answered here yet")
+            if last.alive:
+                return last
+            name, _, version = last.bento.partition(":")
+            if not self._bento(name, version).is_dir():
+                raise NothingToResume(home=self._home, why=f"its Bento {last.bento} is not there any more")
+            hold(self._home, detached=self.keep == "detached")
+            starting = _alive(self._home / NEXT)
+            if starting is None or starting.bento != last.bento:
+                self._give_up(starting)
+                self._spawn(name, version)
+        return self.wait_until_ready(timeout)
 
     def wait_until_ready(self, timeout: float = START_SECONDS) -> Endpoint:
         """Wait until the next service has looked at every model, then make it the one that answers; the old one drains by itself."""
@@ -162,10 +196,15 @@ class Serving(dg.ConfigurableResource[Any]):
         return _call(self._answering(), f"/{model}/predict", model=model, body={"examples": list(examples)})
 
     def stop(self) -> None:
-        """End the service, one that is starting and one that drains; returns when no process of theirs is left."""
+        """End the service, one that is starting and one that drains; returns when no process of theirs is left.
+
+        Which one answered, and by the age of that file since when it does not, is kept.
+        """
         if not self._home.exists():
             return
         with self._locked():
+            if (last := Endpoint.read(self._home / CURRENT)) is not None:
+                last.write(self._home / STOPPED)
             for name in (CURRENT, NEXT):
                 (self._home / name).unlink(missing_ok=True)
             for record in (self._home / RUNS).glob(f"*/{RECORD}"):
@@ -182,17 +221,20 @@ class Serving(dg.ConfigurableResource[Any]):
         self._home.mkdir(parents=True, exist_ok=True)
         return FileLock(self._home / "lock", timeout=LOCK_SECONDS)
 
-    def _spawn(self, wanted: Bundle) -> Endpoint:
+    def _bento(self, name: str, version: str) -> Path:
+        return self._home / "bento" / "bentos" / name / version
+
+    def _spawn(self, name: str, version: str, *, stage: Callable[[Path], None] = Path.mkdir) -> Endpoint:
+        """Start the service of a Bento; ``stage`` writes its build context, for when the store lacks it."""
         runs, run = self._home / RUNS, f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
         for old in sorted(runs.glob("*"))[:-KEPT_RUNS]:
             if _alive(old / RECORD) is None:
                 shutil.rmtree(old, ignore_errors=True)
         folder, port = runs / run, _free_port()
         (folder / "tmp").mkdir(parents=True)
-        wanted.stage(folder / "context")
-        bento = self._home / "bento" / "bentos" / wanted.name / wanted.version
+        stage(folder / "context")
         own = {RUN_VARIABLE: str(folder / RECORD), "BENTOML_HOME": str(folder / "bentoml"), "TMPDIR": str(folder / "tmp")}
-        command = [sys.executable, "-P", str(LAUNCH), str(bento), str(folder / "context"), HOST, str(port)]
+        command = [sys.executable, "-P", str(LAUNCH), str(self._bento(name, version)), str(folder / "context"), HOST, str(port)]
         environment = child_environment(**THREADS, **own)
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603  our own interpreter and script
@@ -217,7 +259,8 @@ class Serving(dg.ConfigurableResource[Any]):
                     self._give_up(found)
                     raise RollRefused(model=model, reason=next(iter(seat["refused"].values()), "it has loaded nothing."))
             found.write(self._home / CURRENT)
-            (self._home / NEXT).unlink(missing_ok=True)
+            for name in (NEXT, STOPPED):
+                (self._home / name).unlink(missing_ok=True)
             return found
 
     def _give_up(self, starting: Endpoint | None) -> None:

@@ -1,6 +1,7 @@
 """Which service process there is, and who wants it: small files in one folder, written by the controller, watched by the service itself.
 
-``endpoint.json`` is the service that answers, ``next.json`` the one that is starting, ``holders/`` the processes for which it runs.
+``endpoint.json`` is the service that answers, ``next.json`` the one that is starting, ``stopped.json`` the one that answered until it was
+stopped, ``holders/`` the processes for which it runs.
 A process is known by pid and start time, so that a reused pid is never mistaken for it.
 """
 
@@ -15,6 +16,7 @@ RUN_VARIABLE: Final = "SERVING_RUN_RECORD"
 
 CURRENT: Final = "endpoint.json"
 NEXT: Final = "next.json"
+STOPPED: Final = "stopped.json"
 HOLDERS: Final = "holders"
 RUNS: Final = "runs"
 DETACHED: Final = "detached"

@@ -29,7 +29,14 @@ from mlops_assets.specs import Expanding
 from resources.feature_store.direct import Lookup
 from resources.feature_store.store import FeatureStore
 from resources.lake import LocalLake
+from resources.registry import acts
+from resources.registry.acts import By
+from resources.registry.resource import Registry
+from resources.registry.states import Frozen
 from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, NOON, PACKAGE, order, orders
+
+MONTH = "2020-01"
+ANA = By(actor="ana", data_at=NOON, why="fire")
 
 
 class NoFeatures:
@@ -115,28 +122,48 @@ def test_what_fit_says_is_passed_on_and_kept() -> None:
     assert log.heard == [{"trees": 3}, ("loss", 0.5, 1)]
 
 
-@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster's own call for a resource in a resource
-def test_the_page_of_a_training_set_says_what_was_read_of_the_feature_tables(tmp_path: Path) -> None:
-    month, lake, (view,) = "2020-01", LocalLake(root=str(tmp_path / "lake")), LATE.views
-    store, table = (
-        FeatureStore(home=str(tmp_path / "features"), project="counter", lake=lake),
-        orders(order("a"), order("b", due=NOON + timedelta(hours=2))),
-    )
-    made = feature_rows(view, table, since=start_of(month, CALENDAR), until=end_of(month, CALENDAR))
-    lake.replace(f"table/{LATE.examples.table}", table, partition=month)
-    lake.replace(f"feature/{view.address}", made, partition=month)
-    store.apply([declaration(view, package=PACKAGE)], [service(LATE)])
-    partitions = dg.StaticPartitionsDefinition([month])
-    run = dg.materialize(
-        [
+class Counter:
+    """The asset of a training set over one month of two orders, with their features built."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lake = LocalLake(root=str(folder / "lake"))
+        self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
+        self.store, (view,) = FeatureStore(home=str(folder / "features"), project="counter", lake=self.lake), LATE.views
+        table = orders(order("a"), order("b", due=NOON + timedelta(hours=2)))
+        made = feature_rows(view, table, since=start_of(MONTH, CALENDAR), until=end_of(MONTH, CALENDAR))
+        self.lake.replace(f"table/{LATE.examples.table}", table, partition=MONTH)
+        self.lake.replace(f"feature/{view.address}", made, partition=MONTH)
+        self.store.apply([declaration(view, package=PACKAGE)], [service(LATE)])
+        partitions = dg.StaticPartitionsDefinition([MONTH])
+        self.assets = [
             training_set(LATE, package=PACKAGE, calendar=CALENDAR, partitions_def=partitions),
             *(dg.AssetSpec(one, partitions_def=partitions) for one in upstream(LATE)),
-        ],
-        partition_key=month,
-        resources={IO_MANAGER: LakeIOManager(lake=lake), "lake": lake, "feature_store": store},
-    )
-    (page,) = run.asset_materializations_for_node("training_set__late__examples")
+        ]
+
+    def materialize(self) -> dg.ExecuteInProcessResult:
+        io = LakeIOManager(lake=self.lake)
+        resources = {IO_MANAGER: io, "lake": self.lake, "feature_store": self.store, "registry": self.registry}
+        return dg.materialize(self.assets, partition_key=MONTH, resources=resources)
+
+
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # Dagster's own call for a resource in a resource
+def test_the_page_of_a_training_set_says_what_was_read_of_the_feature_tables(tmp_path: Path) -> None:
+    counter = Counter(tmp_path)
+    (page,) = counter.materialize().asset_materializations_for_node("training_set__late__examples")
     told: dict[str, Any] = {name: page.metadata[name].value for name in ("files_read", "bytes_read", "labels_mature")}
-    (file,) = (tmp_path / "lake" / "feature" / view.address).rglob("*.parquet")
+    (file,) = (tmp_path / "lake" / "feature" / LATE.views[0].address).rglob("*.parquet")
     assert (told["files_read"], told["labels_mature"]) == (1, 2)
     assert 0 < told["bytes_read"] < file.stat().st_size, "the columns of the join, not the file with its footer"
+
+
+@pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")  # as above
+def test_a_freeze_that_began_after_the_code_was_loaded_stops_a_training_before_its_examples_are_made(tmp_path: Path) -> None:
+    counter = Counter(tmp_path)
+    acts.freeze(counter.registry.desk(), ANA)
+    with pytest.raises(
+        Frozen, match=r"^late: the platform is frozen since .* by ana: fire\. Nothing was trained; what is live stays live\."
+    ):
+        counter.materialize()
+    assert not counter.lake.exists("training_set/late/examples")
+    acts.unfreeze(counter.registry.desk(), ANA)
+    assert counter.materialize().success

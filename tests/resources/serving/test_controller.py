@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from resources.serving import controller, guard
-from resources.serving.controller import NoService, NotServed, Refused, RollRefused, ServiceFailed, Serving
-from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, Endpoint, running, start_time
+from resources.serving.controller import NoService, NothingToResume, NotServed, Refused, RollRefused, ServiceFailed, Serving
+from resources.serving.endpoint import CURRENT, HOLDERS, NEXT, STOPPED, Endpoint, running, start_time
 from resources.serving.routes import Route
 from tests.resources.serving.tiny import Tiny
 
@@ -153,6 +153,55 @@ def test_a_service_that_was_killed_is_started_again(desk: Desk) -> None:
     with pytest.raises(NoService):
         desk.serving.predict("tiny", [{}])
     assert desk.ensure().pid != first.pid
+
+
+def stored(desk: Desk, endpoint: Endpoint) -> Path:
+    """The Bento's folder, which the stub does not make."""
+    folder = desk.home / "bento" / "bentos" / endpoint.bento.replace(":", "/")
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_what_answered_last_is_started_again_whatever_code_is_here_now(desk: Desk) -> None:
+    first = desk.ensure()
+    stored(desk, first)
+    desk.serving.stop()
+    desk.tiny.write(offset=1.0)
+    second = desk.serving.resume(timeout=20)
+    assert (second.bento, second.pid != first.pid, desk.serving.current()) == (first.bento, True, second)
+    assert desk.serving.resume() == second
+    os.kill(second.pid, 9)
+    assert gone(second)
+    assert desk.serving.resume(timeout=20).bento == first.bento
+
+
+def test_a_service_of_other_code_that_was_starting_is_not_what_answered_last(desk: Desk) -> None:
+    first = desk.ensure()
+    stored(desk, first)
+    os.kill(first.pid, 9)
+    desk.tiny.write(offset=1.0)
+    other = desk.serving.start(desk.routes(), "tinyco")
+    assert desk.serving.resume(timeout=20).bento == first.bento
+    assert gone(other)
+
+
+def test_nothing_is_started_again_where_none_answered_or_its_bento_is_gone(desk: Desk) -> None:
+    with pytest.raises(NothingToResume, match="none has answered here yet"):
+        desk.serving.resume()
+    first = desk.ensure()
+    desk.serving.stop()
+    with pytest.raises(NothingToResume, match=f"its Bento {first.bento} is not there any more"):
+        desk.serving.resume()
+    assert desk.serving.current() is None
+
+
+def test_what_was_stopped_is_remembered_until_something_answers_again(desk: Desk) -> None:
+    first = desk.ensure()
+    desk.serving.stop()
+    desk.serving.stop()
+    assert Endpoint.read(desk.home / STOPPED) == first
+    desk.ensure()
+    assert not (desk.home / STOPPED).exists()
 
 
 def test_waiting_for_a_release_ends_when_it_answers_or_is_refused(desk: Desk) -> None:
