@@ -242,7 +242,9 @@ class Serving(dg.ConfigurableResource[Any]):
             )
         _CHILDREN.append(process)
         url, started = f"http://{HOST}:{port}", start_time(process.pid) or time.time()
-        endpoint = Endpoint(run=run, url=url, pid=process.pid, started=started, project=wanted.name, bento=wanted.tag, home=str(self._home))
+        endpoint = Endpoint(
+            run=run, url=url, pid=process.pid, started=started, project=name, bento=f"{name}:{version}", home=str(self._home)
+        )
         endpoint.write(folder / RECORD)
         endpoint.write(self._home / NEXT)
         return endpoint
