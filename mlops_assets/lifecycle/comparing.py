@@ -1,28 +1,23 @@
 """Released versions side by side, for a person who asks: scored anew, by the code that is here, on examples that are new to all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 
 from mlops_assets.keys import address, key
 from mlops_assets.lifecycle.code import code_version
-from mlops_assets.lifecycle.evaluation import LIVE_PREDICTION, alike, comparable, pictures, scored, weight
+from mlops_assets.lifecycle.evaluation import LIVE_PREDICTION, alike, comparable, differences, pictures, scored, weight
 from mlops_assets.lifecycle.reporting import comparison_page
 from mlops_assets.specs import Catalogue, ModelSpec
 from resources.errors import PlatformError
 from resources.lake import Lake
-from resources.monitors.frames import MAIN
 from resources.registry.comparison import Side, changes
 from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.whole import write_whole
-
-if TYPE_CHECKING:
-    from resources.monitors.gate import Difference
 
 
 class NothingToCompare(PlatformError):
@@ -68,21 +63,9 @@ def side(spec: ModelSpec, lake: Lake, one: Release, first: Release, rows: pl.Dat
     if rows.is_empty():
         return replace(told, alone="no example is new to all these versions.")
     mine = scored(one, rows)
-    differences = () if one is first else tuple(_differences(spec, mine, first))
+    found = () if one is first else tuple(differences(spec, scored(first, mine, name=LIVE_PREDICTION)))
     drawn = {what: svg for what, (svg, _) in pictures(spec, mine, one).items()}
-    return replace(told, differences=differences, pictures=drawn)
-
-
-def _differences(spec: ModelSpec, mine: pl.DataFrame, first: Release) -> "Iterator[Difference]":
-    from resources.monitors.gate import paired, paired_slices
-    from resources.monitors.metrics import BETTER, METRICS
-
-    both = scored(first, mine, name=LIVE_PREDICTION)
-    for metric in METRICS[spec.task]:
-        if metric in BETTER:
-            yield paired(task=spec.task, frame=both, metric=metric, seed=spec.seed)
-    slices = [column.name for column in spec.slices]
-    yield from paired_slices(task=spec.task, frame=both, metric=MAIN[spec.task], slices=slices, seed=spec.seed)
+    return replace(told, differences=found, pictures=drawn)
 
 
 def evaluated(spec: ModelSpec, lake: Lake, release: Release) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Model to evaluation: metrics on the held-out days, comparison with the live version, and the gate. The only judge of a candidate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from mlops_assets.lifecycle.examples import DAY
 from mlops_assets.lifecycle.reporting import training_page
 from mlops_assets.lifecycle.tables import Evaluated
 from mlops_assets.specs import ModelSpec
-from resources.monitors.frames import MAIN
+from resources.monitors.frames import ALL, EVALUATION, MAIN
 from resources.monitors.plots import bars_markdown, bars_svg, calibration_svg, markdown
 from resources.registry.card import missing
 from resources.registry.releases import MANIFEST, RECORD, Release
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from resources.monitors.gate import Difference, GateResult
 
 GATE: Final = "gate"
+DIFFERENCE: Final = "difference"
 PREDICTION: Final = "prediction"
 LIVE_PREDICTION: Final = "live_prediction"
 MEGABYTE: Final = 1_000_000
@@ -60,13 +61,15 @@ def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl
     from resources.monitors.metrics import evaluate
 
     slices = [col.name for col in spec.slices]
-    metrics = evaluate(task=spec.task, frame=rows, slices=slices, seed=spec.seed).with_columns(version=pl.lit("candidate"))
+    metrics = evaluate(task=spec.task, frame=rows, slices=slices, seed=spec.seed)
     if spec.gate is None:
-        return metrics, []
+        return _of("candidate", metrics), []
     shared = comparable(live, rows) if spec.gate.against_live else rows.clear()
-    difference, by_slice, others = _against(spec, shared, live, slices)
-    results = gate(evaluation=metrics, floors=spec.gate.floors, ceilings=spec.gate.ceilings, difference=difference, slices=by_slice)
-    return pl.concat([metrics, *others]), results
+    found, others = _against(spec, shared, live)
+    overall = next((one for one in found if one.slice_by == ALL and one.metric == MAIN[spec.task]), None)
+    by_slice = [one for one in found if one.slice_by != ALL]
+    results = gate(evaluation=metrics, floors=spec.gate.floors, ceilings=spec.gate.ceilings, difference=overall, slices=by_slice)
+    return pl.concat([_of("candidate", metrics), *others]), results
 
 
 def weight(folder: Path) -> int:
@@ -97,30 +100,46 @@ def conditions(spec: ModelSpec, rows: pl.DataFrame, candidate: Release, *, size:
     ]
 
 
-def _against(
-    spec: ModelSpec, shared: pl.DataFrame, live: Release | None, slices: Sequence[str]
-) -> "tuple[Difference | None, Sequence[Difference], list[pl.DataFrame]]":
-    from resources.monitors.gate import paired, paired_slices
+def _against(spec: ModelSpec, shared: pl.DataFrame, live: Release | None) -> "tuple[list[Difference], list[pl.DataFrame]]":
+    """How the candidate differs from the live version, and the rows of the evaluation that say so."""
     from resources.monitors.metrics import evaluate
 
     if live is None or shared.is_empty():
-        return None, (), []
+        return [], []
     both = scored(live, shared, name=LIVE_PREDICTION)
-    metric = MAIN[spec.task]
     of_live = evaluate(task=spec.task, frame=both.with_columns(pl.col(LIVE_PREDICTION).alias(PREDICTION)), slices=(), seed=spec.seed)
-    difference = paired(task=spec.task, frame=both, metric=metric, seed=spec.seed)
-    by_slice = paired_slices(task=spec.task, frame=both, metric=metric, slices=slices, seed=spec.seed)
-    return difference, by_slice, [of_live.with_columns(version=pl.lit("live"))]
+    found = list(differences(spec, both))
+    told = pl.DataFrame([{name: getattr(one, name) for name in EVALUATION} for one in found], schema=EVALUATION)
+    verdicts = pl.Series([one.verdict for one in found], dtype=pl.String)
+    return found, [_of("live", of_live), _of(DIFFERENCE, told).with_columns(sentence=verdicts, against=pl.lit(live.content_hash))]
+
+
+def differences(spec: ModelSpec, both: pl.DataFrame) -> "Iterator[Difference]":
+    """How ``prediction`` differs from ``live_prediction``: in each metric that has a better side, and in the main one by slice."""
+    from resources.monitors.gate import paired, paired_slices
+    from resources.monitors.metrics import BETTER, METRICS
+
+    for metric in METRICS[spec.task]:
+        if metric in BETTER:
+            yield paired(task=spec.task, frame=both, metric=metric, seed=spec.seed)
+    slices = [column.name for column in spec.slices]
+    yield from paired_slices(task=spec.task, frame=both, metric=MAIN[spec.task], slices=slices, seed=spec.seed)
+
+
+def _of(version: str, measured: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the evaluation about a version."""
+    return measured.with_columns(version=pl.lit(version), sentence=pl.lit(None, pl.String), against=pl.lit(None, pl.String))
 
 
 def evaluation_rows(metrics: pl.DataFrame, results: "Sequence[GateResult]") -> pl.DataFrame:
     """Metrics and gate findings in one table."""
-    base = metrics.with_columns(passed=pl.lit(None, pl.Boolean), sentence=pl.lit(None, pl.String))
+    base = metrics.with_columns(passed=pl.lit(None, pl.Boolean))
     gates = pl.DataFrame(
         [{"metric": one.name, "value": one.value, "passed": one.passed, "sentence": one.sentence} for one in results],
         schema={"metric": pl.String, "value": pl.Float64, "passed": pl.Boolean, "sentence": pl.String},
     ).with_columns(
         version=pl.lit(GATE),
+        against=pl.lit(None, pl.String),
         slice_by=pl.lit("all"),
         slice=pl.lit("all"),
         rows=pl.lit(0, pl.Int64),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -10,12 +10,13 @@ import polars as pl
 from mlops_assets.keys import key
 from mlops_assets.lifecycle.assets import Result, asset, described, month_of, result
 from mlops_assets.lifecycle.checks import contract_of
-from mlops_assets.lifecycle.evaluation import GATE
+from mlops_assets.lifecycle.evaluation import DIFFERENCE, GATE
 from mlops_assets.lifecycle.reporting import section
 from mlops_assets.lifecycle.tables import Candidate, Live
 from mlops_assets.specs import ModelSpec
 from resources.clock import Clock
 from resources.errors import PlatformError
+from resources.monitors.frames import ALL
 from resources.registry import states
 from resources.registry.acts import overridden
 from resources.registry.mirror import follow
@@ -77,8 +78,7 @@ def candidate(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str]) 
         loud = _loud(word if failed else None)
         for said in loud.values():
             context.log.warning(said)
-        found = {"gate": gates["sentence"].to_list(), "metrics": measured(judged)}
-        facts = {"cutoff": row["cutoff"], "level": spec.level, **found, **loud}
+        facts = {"cutoff": row["cutoff"], "level": spec.level, **findings(judged), **loud}
         entry = registry.register(
             spec.name, row["content_hash"], mlflow_run_id=row["mlflow_run_id"], actor=actor(context), data_at=clock.now(), facts=facts
         )
@@ -129,10 +129,28 @@ def live(spec: ModelSpec) -> dg.AssetsDefinition:
     return promoted
 
 
+def findings(judged: pl.DataFrame) -> dict[str, object]:
+    """What an evaluation found, as the ledger's entry keeps it for whoever has to agree."""
+    gate = judged.filter(pl.col("version") == GATE).select(pl.col("metric").alias("name"), "passed", "sentence")
+    return {"gate": gate.to_dicts(), "metrics": measured(judged), "against": against(judged)}
+
+
 def measured(judged: pl.DataFrame) -> dict[str, list[float | None]]:
     """Each metric of the candidate on all held-out examples: value, low and high, as the ledger's entry keeps them."""
     overall = judged.filter((pl.col("version") == "candidate") & (pl.col("slice_by") == "all"))
     return {name: list(values) for name, *values in overall.select("metric", "value", "low", "high").iter_rows()}
+
+
+def against(judged: pl.DataFrame) -> dict[str, Any] | None:
+    """How the candidate differs from the version that was live, on all examples that neither was trained on; None: not compared.
+
+    Of each metric the difference, low, high, and which is better.
+    """
+    told = judged.filter((pl.col("version") == DIFFERENCE) & (pl.col("slice_by") == ALL))
+    if told.is_empty():
+        return None
+    values = {name: list(said) for name, *said in told.select("metric", "value", "low", "high", "sentence").iter_rows()}
+    return {"content_hash": told["against"][0], "rows": told["rows"][0], "differences": values}
 
 
 def changed(registry: Registry, entry: Entry) -> str:

@@ -11,7 +11,7 @@ from resources.registry.comparison import Side, changes, measured
 from resources.registry.releases import Release
 
 if TYPE_CHECKING:
-    from resources.monitors.gate import Difference, GateResult
+    from resources.monitors.gate import GateResult
 
 MEGABYTE: Final = 1_000_000
 
@@ -36,6 +36,8 @@ def training_page(
         ),
         page.heading("Metrics"),
         _metrics([("candidate", own), *([("live version", live)] if live.height else [])]),
+        page.heading("Against the live version"),
+        _paired(metrics.filter(pl.col("version") == "difference")),
         _gallery(pictures),
         page.heading("Slices"),
         _slices(own),
@@ -84,6 +86,23 @@ def _metrics(sides: Sequence[tuple[str, pl.DataFrame]]) -> str:
     return page.table(("metric", *known), [(name, *(values.get(name, "-") for values in known.values())) for name in names])
 
 
+def _paired(told: pl.DataFrame) -> str:
+    """Differences from the live version, as the evaluation holds them."""
+    lines = [
+        ("all" if by == "all" else f"{by} {name}", f"{rows:,}", metric, difference(value, low, high), verdict)
+        for by, name, rows, metric, value, low, high, verdict in told.select(
+            "slice_by", "slice", "rows", "metric", "value", "low", "high", "sentence"
+        ).iter_rows()
+    ]
+    return page.table(("slice", "rows", "metric", "difference and interval", "which is"), lines, empty="Not compared.")
+
+
+def difference(value: float | None, low: float | None, high: float | None) -> str:
+    """A paired difference with its interval."""
+    said = "-" if value is None else f"{value:+.4g}"
+    return said if low is None or high is None else f"{said} [{low:+.4g}, {high:+.4g}]"
+
+
 def _slices(evaluation: pl.DataFrame) -> str:
     """A row a slice, a column a metric."""
     parts = evaluation.filter(pl.col("slice_by") != "all").sort("slice_by", "slice", maintain_order=True)
@@ -100,15 +119,7 @@ def _differences(sides: Sequence[Side]) -> Iterator[tuple[str, str, str, str, st
     for side in sides:
         for one in side.differences:
             where = "all" if one.slice_by == "all" else f"{one.slice_by} {one.slice}"
-            said = "-" if one.value is None else f"{one.value:+.4g}"
-            between = f" [{one.low:+.4g}, {one.high:+.4g}]" if one.known else ""
-            yield side.name, where, one.metric, said + between, _verdict(one)
-
-
-def _verdict(one: "Difference") -> str:
-    if not one.known:
-        return "not known: too few days"
-    return "worse" if one.worse else "better" if one.better else "no difference shown"
+            yield side.name, where, one.metric, difference(one.value, one.low, one.high), one.verdict
 
 
 def _changed(before: Release | None, after: Release) -> str:

@@ -33,9 +33,9 @@ class Fitted(Table, available=ALWAYS):
 
 
 class Evaluated(Table, available=ALWAYS, key=("version", "metric", "slice_by", "slice")):
-    """Metrics on the held-out days with 95 % intervals over days, and the gate's findings."""
+    """Metrics on the held-out days with 95 % intervals over days, differences from the live version paired by day, the gate's findings."""
 
-    version: str = column(isin=("candidate", "live", "gate"), doc="Which version was measured, or the gate.")
+    version: str = column(isin=("candidate", "live", "difference", "gate"), doc="Which version, their difference, or the gate.")
     metric: str = column(doc="What was measured; of a gate, what it looked at.")
     slice_by: str = column(doc="The column by which examples are sliced.")
     slice: str = column(doc="Its value in the slice.")
@@ -44,7 +44,8 @@ class Evaluated(Table, available=ALWAYS, key=("version", "metric", "slice_by", "
     high: float | None = column(doc="Upper end of its 95 % interval.")
     rows: int = column(ge=0, doc="Examples that were measured.")
     passed: bool | None = column(doc="Of a gate: whether it was passed.")
-    sentence: str | None = column(doc="Of a gate: what was found.")
+    sentence: str | None = column(doc="Of a gate: what was found; of a difference: which is better.")
+    against: str | None = column(doc="Of a difference: content hash of the live version that was subtracted.")
 
 
 class Candidate(Table, available=ALWAYS):

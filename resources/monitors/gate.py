@@ -60,6 +60,13 @@ class Difference:
         return all(end is not None and self._loss(end) < 0 for end in (self.low, self.high))
 
     @property
+    def verdict(self) -> str:
+        """Which version is the better one, in words."""
+        if not self.known:
+            return "not known: too few days"
+        return "worse" if self.worse else "better" if self.better else "no difference shown"
+
+    @property
     def loss(self) -> float:
         """By how much the candidate is worse."""
         return self._loss(self.value or 0.0)

@@ -12,6 +12,7 @@ from mlops_assets.keys import Stage, key
 from mlops_assets.lifecycle.assets import IO_MANAGER
 from mlops_assets.lifecycle.evaluation import GATE
 from mlops_assets.lifecycle.release import GateFailed, candidate
+from mlops_assets.lifecycle.tables import Evaluated
 from resources.clock import DataClock
 from resources.registry import acts
 from resources.registry.acts import By, Signed
@@ -25,6 +26,8 @@ from tests.resources.registry.records import WHOLE
 
 MONTH = "2020-01"
 MONTHS = dg.StaticPartitionsDefinition([MONTH])
+LIVE = "b" * 64
+EVALUATED = {name: col.dtype for name, col in Evaluated.columns.items()}
 FAILED = "AUC 0.5 is below its floor 0.6."
 
 
@@ -48,12 +51,15 @@ class Desk:
         self.folder, self.instance = folder, instance
         self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
         releases = self.registry.releases()
+        self.compared = True
         self.name = releases.write("late", {"weight": 1.0}, WHOLE, {"entry": "acme:predict"})
 
     def materialize(self, *, passed: bool) -> dg.ExecuteInProcessResult:
         row = {"content_hash": self.name, "mlflow_run_id": "gone", "cutoff": MONTH, "trained_until": date(2020, 1, 25), "rows": 10}
-        gate = {"version": GATE, "passed": passed, "sentence": FAILED, "slice_by": "all"}
-        metric = {"version": "candidate", "metric": "auc", "value": 0.5, "low": 0.4, "high": 0.6, "slice_by": "all"}
+        gate = {"version": GATE, "metric": "auc floor", "passed": passed, "sentence": FAILED, "slice_by": "all"}
+        metric = {"version": "candidate", "metric": "auc", "value": 0.5, "low": 0.4, "high": 0.6, "slice_by": "all", "rows": 9}
+        apart = {**metric, "version": "difference", "value": 0.01, "low": -0.01, "high": 0.03, "sentence": "no difference shown"}
+        others = [{**apart, "against": LIVE}, {**apart, "slice_by": "stall", "against": LIVE}] if self.compared else []
         clock = DataClock(path=str(self.folder / "clock.json"))
         clock.advance(NOON)
         resources: dict[str, Any] = {
@@ -61,7 +67,7 @@ class Desk:
             "tracking": Tracking(uri=f"sqlite:///{self.folder}/mlflow/mlflow.db", artifacts=str(self.folder / "artifacts")),
             "clock": clock,
             "reports": Reports(root=str(self.folder / "reports")),
-            IO_MANAGER: Given({"model": pl.DataFrame([row]), "evaluation": pl.DataFrame([gate, metric])}),
+            IO_MANAGER: Given({"model": pl.DataFrame([row]), "evaluation": pl.DataFrame([gate, metric, *others], schema=EVALUATED)}),
         }
         stages: list[tuple[Stage, str]] = [("model", "parts"), ("evaluation", "holdout")]
         read = [dg.AssetSpec(key(stage, "late", name), partitions_def=MONTHS) for stage, name in stages]
@@ -83,7 +89,17 @@ def test_a_candidate_is_registered_with_the_level_that_decides_who_must_agree(de
     desk.materialize(passed=True)
     [entry] = desk.registry.ledger().entries("late")
     assert (entry.kind, entry.payload["level"], "gate_overridden" in entry.payload) == ("registered", LATE.level, False)
-    assert (entry.payload["metrics"], entry.payload["gate"]) == ({"auc": [0.5, 0.4, 0.6]}, [FAILED])
+    assert entry.payload["metrics"] == {"auc": [0.5, 0.4, 0.6]}
+    assert entry.payload["gate"] == [{"name": "auc floor", "passed": True, "sentence": FAILED}]
+    assert entry.payload["against"] == {
+        "content_hash": LIVE, "rows": 9, "differences": {"auc": [0.01, -0.01, 0.03, "no difference shown"]},
+    }  # fmt: skip
+
+
+def test_a_candidate_that_was_compared_with_nothing_says_so(desk: Desk) -> None:
+    desk.compared = False
+    desk.materialize(passed=True)
+    assert desk.registry.ledger().entries("late")[0].payload["against"] is None
 
 
 def test_a_release_whose_record_lacks_a_field_is_not_registered_and_the_field_is_named(desk: Desk) -> None:

@@ -53,11 +53,25 @@ def test_a_live_version_of_other_code_or_of_another_definition_of_its_features_i
 def test_a_candidate_is_judged_by_its_floor_and_against_the_live_version() -> None:
     rows = scored(release(parts={"mean": 0.2, "item": 0.05}), held_out())
     metrics, results = judge(LATE, rows, release(parts={"mean": 0.9, "item": -0.05}, name="b" * 64))
-    assert set(metrics["version"]) == {"candidate", "live"}
+    assert set(metrics["version"]) == {"candidate", "live", "difference"}
     assert [one.passed for one in results] == [True] * len(results)
     worse, found = judge(LATE, scored(release(parts={"mean": 0.9, "item": -0.05}), held_out()), release(parts={"mean": 0.2, "item": 0.05}))
     assert worse.height == metrics.height
     assert not all(one.passed for one in found)
+
+
+def test_a_candidate_is_told_apart_from_the_live_version_in_every_metric_and_in_the_main_one_by_slice() -> None:
+    live = release(parts={"mean": 0.9, "item": -0.05}, name="b" * 64)
+    metrics, _ = judge(LATE, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), live)
+    told = metrics.filter(version="difference")
+    assert dict(told.filter(slice_by="all").select("metric", "sentence").iter_rows()) == dict.fromkeys(
+        ("auc", "log_loss", "brier", "ece"), "better"
+    )
+    assert set(told.filter(slice_by="stall")["slice"]) == {"east", "west"}
+    assert set(told["against"]) == {"b" * 64}
+    auc = told.filter(slice_by="all", metric="auc").row(0, named=True)
+    assert 0 < auc["low"] <= auc["value"] <= auc["high"]
+    assert auc["rows"] == 210
 
 
 def test_a_model_without_a_gate_is_measured_and_has_nothing_to_fail() -> None:

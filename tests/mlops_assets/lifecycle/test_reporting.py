@@ -50,6 +50,7 @@ def test_the_report_of_a_training_holds_gate_metrics_pictures_slices_changes_and
     assert "<th>candidate</th><th>live version</th>" in made
     assert "<svg>curve</svg>" in made
     assert "stall east" in made
+    assert made.count("<td class=short>better") == 6
     assert "trees is gone" in made
     assert "A &lt;wait&gt;." in made
     assert "<b>Not complete:</b> Intended use, Know before use are not said in card.md." in made
