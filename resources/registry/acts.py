@@ -177,7 +177,7 @@ def roll_back(desk: Desk, model: str, by: By, *, to: int | None = None) -> Entry
     rolled = live is not None and live.kind == "rolled_back" and turned_on(known, HOLD) is not None
     if live is not None and (live.version == to or (to is None and rolled)):
         return live
-    registered = _registered(known, model, to) if to is not None else _before(known, model, live)
+    registered = _registered(known, model, to) if to is not None else previous(known, model, live)
     desk.releases.statements.verified(registered)
     desk.releases.verify(model, str(registered.content_hash))
     said = _begins(registered, by) | {"from_version": live.version if live else None}
@@ -267,8 +267,12 @@ def _lifted(known: Sequence[Entry], subject: str, switch: str, kind: str) -> Ent
     return found
 
 
-def _before(known: Sequence[Entry], model: str, live: Entry | None) -> Entry:
-    """The registration of the version that was live last before ``live`` and may be again."""
+def previous(known: Sequence[Entry], model: str, live: Entry | None) -> Entry:
+    """The registration of the version that was live last before ``live`` and may be again.
+
+    Raises:
+        NothingBefore: there is none.
+    """
     now, away = states(known), {entry.content_hash for entry in known if entry.kind == "archived"}
     lives = [entry for entry in known if entry.kind in BEGINS_LIVE and (live is None or entry.seq < live.seq)]
     for entry in reversed(lives):

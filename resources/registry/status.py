@@ -1,31 +1,28 @@
 """What is live where, what is red, since when and what to do: told from the ledger and from what the service itself answers."""
 
-import http.client
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from resources.errors import PlatformError
+from resources.registry.acts import NothingBefore, previous
 from resources.registry.approvals import approvals, expiry
 from resources.registry.states import ENDS_LIVE, FREEZE, HOLD, Entry, live_at, since, states, turned_on, upcoming, versions
-from resources.serving.endpoint import CURRENT, Endpoint
+from resources.serving.standing import Service, standing
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
 
 OPERATE: Final = "python -m mlops_assets.operate"
-ANSWER_SECONDS: Final = 2.0
-Seats = Mapping[str, Mapping[str, Any]]
+WHY: Final = "--why '...'"
+UNFREEZE: Final = f"{OPERATE} unfreeze {WHY}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Red:
-    """Something that somebody should look at: what, since when, and what to do."""
+    """Something that somebody should look at: what, since when, and what to do: a line for a shell, a comment where no command helps."""
 
     what: str
     since: str
@@ -49,6 +46,7 @@ class Status:
     """The whole of it."""
 
     ledger: str
+    service: str
     models: Sequence[Standing]
     reds: Sequence[Red]
 
@@ -59,44 +57,32 @@ class Status:
             by = f"{_at(one.live)}, {one.live.kind.replace('_', ' ')} by {one.live.actor}" if one.live else "-"
             rows.append(f"{one.model:<{names}}  {_shown(one.live and one.live.version):<4}  {_shown(one.answers):<7}  {by}")
         reds = [f"  {one}" for one in self.reds] or ["  nothing"]
-        return "\n".join([f"ledger: {self.ledger}", "", *rows, "", "red", *reds])
+        return "\n".join([f"ledger: {self.ledger}", f"service: {self.service}", "", *rows, "", "red", *reds])
 
 
 def status(ledger: "Ledger", *, serving_home: Path) -> Status:
-    """What stands, and what does not. Reads only; a service that does not answer within two seconds is red."""
+    """What stands, and what does not. Reads only. A service that somebody stopped is not red; one that is down or silent is."""
     now, known = datetime.now(UTC), dict[str, list[Entry]]()
     for entry in ledger.entries():
         known.setdefault(entry.subject, []).append(entry)
-    frozen, seats = turned_on(known.pop(FREEZE, []), FREEZE), answering(serving_home)
+    frozen, service = turned_on(known.pop(FREEZE, []), FREEZE), standing(serving_home)
+    seats = service.seats or {}
     models = [
-        Standing(model=model, live=live_at(entries, now), answers=(seats or {}).get(model, {}).get("version"))
+        Standing(model=model, live=live_at(entries, now), answers=seats.get(model, {}).get("version"))
         for model, entries in sorted(known.items())
         if versions(entries)
     ]
-    said, torn = _whole(ledger)
-    reds = [*torn]
+    said, reds = _whole(ledger)
+    reds += [_unfollowed(why) for why in sorted({seat["ledger"] for seat in seats.values() if seat.get("ledger")})]
     if frozen is not None:
         what = f"the platform is frozen by {frozen.actor}: {frozen.payload.get('why')}"
-        reds.append(Red(what=what, since=_at(frozen), do=f"{OPERATE} unfreeze --why '...'"))
+        reds.append(Red(what=what, since=_at(frozen), do=UNFREEZE))
+    reds += _of_service(service, [one.model for one in models if one.live is not None])
     for one in models:
-        reds += _of_model(one, known[one.model], now)
-        reds += _of_service(one, seats)
-    return Status(ledger=said, models=models, reds=reds)
-
-
-def answering(serving_home: Path) -> Seats | None:
-    """Who answers for each model, as the service says; None when none runs or it does not say."""
-    endpoint = Endpoint.read(serving_home / CURRENT)
-    if endpoint is None or not endpoint.alive:
-        return None
-    try:
-        with closing(http.client.HTTPConnection(endpoint.url.removeprefix("http://"), timeout=ANSWER_SECONDS)) as connection:
-            connection.request("GET", "/models")
-            answer = connection.getresponse()
-            said = answer.read()
-        return json.loads(said)["models"] if answer.status == HTTPStatus.OK else None
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return None
+        reds += _of_model(one, known[one.model], now, frozen=frozen is not None)
+        reds += _of_seat(one, service, known[one.model], deploy=UNFREEZE if frozen else service.deploy)
+    shown = f"{service.what}\n    -> {service.mend}" if service.mend and not service.wrong else service.what
+    return Status(ledger=said, service=shown, models=models, reds=reds)
 
 
 def _whole(ledger: "Ledger") -> tuple[str, list[Red]]:
@@ -107,20 +93,48 @@ def _whole(ledger: "Ledger") -> tuple[str, list[Red]]:
     return f"{count} entries hold, head signed by key {head['key_id']}" if head else f"{count} entries hold, no head is signed", []
 
 
-def _of_model(one: Standing, known: Sequence[Entry], now: datetime) -> Iterator[Red]:
+def _unfollowed(why: str) -> Red:
+    """The service goes on with the versions that it has."""
+    return Red(what=f"the service does not follow the ledger: {why}", since="found now", do=f"{OPERATE} verify")
+
+
+def _of_model(one: Standing, known: Sequence[Entry], now: datetime, *, frozen: bool) -> Iterator[Red]:
     """What the ledger itself calls for a look at."""
+    stop = UNFREEZE if frozen else ""
     if (held := turned_on(known, HOLD)) is not None:
-        why = since(held).split(" by ", maxsplit=1)[1]
-        yield Red(what=f"{one.model} is held by {why}", since=_at(held), do=f"{OPERATE} lift {one.model} --why '...'")
+        why, stop = since(held).split(" by ", maxsplit=1)[1], f"{OPERATE} lift {one.model} {WHY}"
+        yield Red(what=f"{one.model} is held by {why}", since=_at(held), do=stop)
     if one.live is None:
-        ended, following = next((entry for entry in reversed(known) if entry.kind in ENDS_LIVE), known[0]), upcoming(known, now)
-        do = f"wait until {following.activate_at}" if following else f"{OPERATE} roll-back {one.model} --why '...', or promote a version"
-        yield Red(what=f"{one.model} has no live version", since=_at(ended), do=do)
+        ended = next((entry for entry in reversed(known) if entry.kind in ENDS_LIVE), known[0])
+        yield Red(what=f"{one.model} has no live version", since=_at(ended), do=_to_live(one.model, known, now, stop))
     yield from _waiting(one.model, known, now)
     for entry in known:
         if entry.kind == "overridden" and now < expiry(entry):
             what = f"{one.model}: the gate of release {str(entry.content_hash)[:12]} is overridden by {entry.actor}: {entry.payload['why']}"
-            yield Red(what=what, since=_at(entry), do=f"it ends {entry.payload['expires_at']}; train one that passes")
+            yield Red(what=what, since=_at(entry), do=f"# it ends {entry.payload['expires_at']}; train a version that passes")
+
+
+def _to_live(model: str, known: Sequence[Entry], now: datetime, stop: str) -> str:
+    """What makes a version live where none is: time, the way back, the newest version that may, once what ``stop`` ends has ended."""
+    if (following := upcoming(known, now)) is not None:
+        return f"# version {following.version} goes live at {following.activate_at}"
+    if back := _back(model, known, None):
+        return back
+    found, numbers = states(known), versions(known)
+    may = [one for name, one in numbers.items() if found[name] in {"candidate", "approved"} and not approvals(known, name).lacking(now)]
+    if not may:
+        return "# no version may go live: train one that passes, or have one approved"
+    promote = f"{OPERATE} promote {model} {max(may)}"
+    return f"{stop}  # then: {promote}" if stop else promote
+
+
+def _back(model: str, known: Sequence[Entry], live: Entry | None) -> str:
+    """The command of a rollback; empty when there is nothing to go back to."""
+    try:
+        previous(known, model, live)
+    except NothingBefore:
+        return ""
+    return f"{OPERATE} roll-back {model} {WHY}"
 
 
 def _waiting(model: str, known: Sequence[Entry], now: datetime) -> Iterator[Red]:
@@ -130,20 +144,27 @@ def _waiting(model: str, known: Sequence[Entry], now: datetime) -> Iterator[Red]
     lacking = approvals(known, name).lacking(now)
     if lacking and found[name] in {"candidate", "approved"}:
         registered = next(entry for entry in known if entry.kind == "registered" and entry.content_hash == name)
-        do = f"{OPERATE} approve {model} {version} --token <file>"
+        do = f"{OPERATE} approve {model} {version} --token you.token  # the file that holds your token"
         yield Red(what=f"{model}: version {version} waits: {lacking}", since=_at(registered), do=do)
 
 
-def _of_service(one: Standing, seats: Seats | None) -> Iterator[Red]:
+def _of_service(service: Service, live: Sequence[str]) -> Iterator[Red]:
+    """A service that should answer and does not."""
+    if service.wrong and live:
+        yield Red(what=f"no service answers for {', '.join(live)}: {service.wrong}", since="found now", do=service.mend)
+
+
+def _of_seat(one: Standing, service: Service, known: Sequence[Entry], *, deploy: str) -> Iterator[Red]:
     """Where the service does not answer what the ledger says."""
-    if one.live is None:
+    seat = (service.seats or {}).get(one.model)
+    if one.live is None or seat is None or seat["content_hash"] == one.live.content_hash:
         return
-    if seats is None:
-        yield Red(what=f"no service answers for {one.model}", since="found now", do="materialize deployment/<project>/service")
-    elif (seat := seats.get(one.model)) is not None and seat["content_hash"] != one.live.content_hash:
-        why = seat["refused"].get(one.live.content_hash, "it has not loaded it yet")
-        what = f"{one.model}: the service answers with version {_shown(one.answers)}, the ledger says {one.live.version}: {why}"
-        yield Red(what=what, since=_at(one.live), do="materialize deployment/<project>/service, or roll back")
+    what = f"{one.model}: the service answers with version {_shown(one.answers)}, the ledger says {one.live.version}: "
+    if (why := seat["refused"].get(one.live.content_hash)) is None:
+        yield Red(what=f"{what}it has not loaded it yet", since=_at(one.live), do=f"{OPERATE} status  # it follows within a second")
+    else:
+        back = _back(one.model, known, one.live)
+        yield Red(what=f"{what}{why}", since=_at(one.live), do=f"{deploy}  # or: {back}" if back else deploy)
 
 
 def _at(entry: Entry) -> str:
