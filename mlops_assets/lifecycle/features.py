@@ -139,7 +139,8 @@ def feature_view(spec: FeatureViewSpec, *, package: str, partitions_def: dg.Part
         since, until = (
             (start_of(context.partition_key, calendar) - OVERLAP, end_of(context.partition_key, calendar)) if calendar else (EPOCH, FOREVER)
         )
-        frame = feature_rows(spec, source.collect(), since=since, until=until)
+        rows = feature_rows(spec, source.collect(), since=since, until=until)
+        frame = rows.sort("event_timestamp", maintain_order=True)  # a join puts runs of time in order sooner than keys
         shown = described_rows(frame, list(spec.features), level=spec.level or spec.source.level)
         yield from result(asset_key, frame, contract, {"dagster/column_lineage": column_lineage(spec), **shown})
 

@@ -57,6 +57,7 @@ TICK: Final = timedelta(microseconds=1)
 """The resolution of instants: a ttl includes its end."""
 
 _SINCE: Final = "__since"
+_OFFLINE: Final = "__offline"
 _VALUES: Final = "__values"
 
 
@@ -142,7 +143,9 @@ def differing(served: pl.DataFrame, offline: pl.DataFrame, features: Iterable[st
 
     Text, integers, booleans and nulls must be equal; floats equal or within ``TOLERANCE``; NaN equals NaN. Values of other types differ.
     """
-    return pl.DataFrame({name: ~_equal(served[name], offline[name]) for name in features})
+    names = [*features]
+    both = pl.concat([served.select(names), offline.select(pl.col(names).name.suffix(_OFFLINE))], how="horizontal")
+    return both.select(~_equal(name, served.schema[name], offline.schema[name]) for name in names)
 
 
 def by_day(served: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
@@ -237,14 +240,15 @@ def _outdated(case: _Case) -> str:
     return f"they are those of earlier rows, from {_span(usual)} before in the median" if stale else ""
 
 
-def _equal(served: pl.Series, offline: pl.Series) -> pl.Series:
-    if served.dtype != offline.dtype and not (served.dtype.is_numeric() and offline.dtype.is_numeric()):
-        return served.is_null() & offline.is_null()
-    same = served.eq_missing(offline)
-    if not (served.dtype.is_float() or offline.dtype.is_float()):
+def _equal(name: str, served: pl.DataType, offline: pl.DataType) -> pl.Expr:
+    one, other = pl.col(name), pl.col(name + _OFFLINE)
+    if served != offline and not (served.is_numeric() and offline.is_numeric()):
+        return one.is_null() & other.is_null()
+    same = one.eq_missing(other)
+    if not (served.is_float() or offline.is_float()):
         return same
-    near = (served - offline).abs() <= TOLERANCE * pl.select(pl.max_horizontal(served.abs(), offline.abs())).to_series()
-    return same | (near & served.is_finite() & offline.is_finite()).fill_null(value=False)
+    near = (one - other).abs() <= TOLERANCE * pl.max_horizontal(one.abs(), other.abs())
+    return same | (near & one.is_finite() & other.is_finite()).fill_null(value=False)
 
 
 def _beyond_chance(fit: float, by_chance: float, *, among: int) -> bool:

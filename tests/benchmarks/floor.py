@@ -33,6 +33,7 @@ from mlops_assets.specs import FeatureViewSpec, Gate, ModelSpec, Parts, SourceSp
 from mlops_assets.table import ALWAYS
 from mlops_assets.windows import Threshold, Window
 from resources.feature_store.windows import WindowColumn, windowed
+from resources.monitors.consistency import by_day, differing
 from resources.monitors.drift import drift, summary
 from resources.monitors.gate import gate, paired, paired_slices, passed
 from resources.monitors.importance import permutation_importance
@@ -48,6 +49,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEW_YORK: Final = ZoneInfo("America/New_York")
 INSTANT: Final = pl.Datetime("us", "UTC")
 HISTORY: Final = timedelta(days=70)
+REPLAYED: Final = 50
+"""Predictions of a day that are joined again."""
 MAIN: Final = {"classification": "auc", "regression": "mae"}
 SERVICE: Final = """
 import bentoml, json, lightgbm, polars as pl
@@ -334,6 +337,19 @@ def monitor(floor: Floor, spec: ModelSpec, month: str) -> None:
         write_report(page, reference=live.training, current=answers, columns=worst, title=month, seed=spec.seed)
 
 
+def replay(floor: Floor, spec: ModelSpec, month: str) -> None:
+    """Whether a sample of the month was served what its features are now."""
+    with floor.part("replay"):
+        place = pl.col("flight_id").hash(spec.seed).rank("ordinal").over("day")
+        served = floor.joined[-1].filter(place <= REPLAYED)
+        names = [name for name in served.columns if "__" in name]
+        again = served.drop(names)
+        for view in spec.views:
+            again = _as_of(again, floor.features[view.address], view)
+        rows = by_day(served, differing(served, again, [name for name in names if name in again.columns]))
+    floor.write(f"monitor/{spec.name}/consistency", rows, month)
+
+
 def serve(floor: Floor) -> list[float]:
     """Start `bentoml serve` on the last versions, ask it once for each model, stop it."""
     for spec in MODELS:
@@ -399,6 +415,7 @@ def decide(floor: Floor, client: MlflowClient, month: str) -> None:
         if month > FIRST_CUTOFF:
             predict(floor, spec, month)
             monitor(floor, spec, month)
+            replay(floor, spec, month)
         if month >= FIRST_CUTOFF:
             train(floor, client, spec, month)
 
