@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from resources.feature_store.changes import Plan, plan
@@ -201,7 +202,7 @@ def demand_here(views: "Sequence[feast.FeatureView]", *, uri: Callable[[str], st
     for view in views:
         source: Any = view.batch_source
         there, ours = getattr(source, "uri", None), SPEC_HASH in view.tags
-        if ours and there is not None and there != (here := uri(source.name)):
+        if ours and there is not None and Path(there).resolve() != Path(here := uri(source.name)).resolve():  # a link leads to the same
             raise MovedTable(view=view.name, registered=there, here=here, project=project)
 
 

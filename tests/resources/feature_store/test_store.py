@@ -194,6 +194,13 @@ def test_a_copied_home_is_read_only_after_an_apply_says_where_its_tables_are(tmp
     assert old.historical("demand", spine)["offer_price__price"].to_list() == [1.0], "the old home goes on as it was"
 
 
+def test_a_home_is_read_through_a_link_to_it(tmp_path: Path) -> None:
+    filled(tmp_path / "home")
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    linked = world(tmp_path / "link")
+    assert linked.historical("demand", examples([("north", 1, NOON)]))["offer_price__price"].to_list() == [9.5]
+
+
 def test_a_view_that_somebody_else_declared_reads_from_where_it_says(tmp_path: Path) -> None:
     store, elsewhere = filled(tmp_path), tmp_path / "elsewhere"
     feast = registered(store)
