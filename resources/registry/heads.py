@@ -1,5 +1,7 @@
 """The signed head of the ledger: which entry is the last, signed in the transaction that wrote it. What is cut off afterwards is missed."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,6 +12,14 @@ from resources.registry.tables import HEADS
 
 if TYPE_CHECKING:
     from resources.security.keys import KeyRing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How far a reader has verified a ledger: number and hash of the last entry, and the signatures of its head that were believed."""
+
+    last: tuple[int, str | None] = (0, None)
+    heads: Sequence[dict[str, Any]] = ()
 
 
 class LedgerTampered(PlatformError):
@@ -65,14 +75,16 @@ def sign(connection: sa.Connection, ring: "KeyRing | None", *, seq: int, content
         connection.execute(HEADS.insert().values(**row))
 
 
-def demand(connection: sa.Connection, ring: "KeyRing | None", last: tuple[int, str | None]) -> None:
-    """The last entry, number and hash, is the one whose head was signed last, by a key of the ring that is not revoked."""
+def demand(connection: sa.Connection, ring: "KeyRing | None", last: tuple[int, str | None]) -> list[dict[str, Any]]:
+    """The signatures of the head, once they are of the last entry (number, hash) and one is by a key of the ring that is not revoked."""
     heads, (seq, content_hash) = newest(connection), last
     if not heads:
         if seq and ring is not None:
             raise HeadUnsigned(count=seq)
-        return
-    top = int(heads[0]["seq"])
+        return heads
+    top = heads[0]["seq"]
+    if not isinstance(top, int):  # SQLite keeps what it is given
+        raise LedgerTampered(seq=seq, what="the signed head is no number")
     if top > seq:
         raise LedgerTampered(seq=seq + 1, what=f"it is missing; the signed head says that there are {top}")
     if top < seq:
@@ -81,6 +93,7 @@ def demand(connection: sa.Connection, ring: "KeyRing | None", last: tuple[int, s
         raise LedgerTampered(seq=seq, what="it is not the one whose head was signed")
     if ring is not None:
         _verified(ring, heads)
+    return heads
 
 
 def _verified(ring: "KeyRing", heads: list[dict[str, Any]]) -> None:

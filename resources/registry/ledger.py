@@ -7,7 +7,7 @@ signed: an entry is there with its signature or not at all. The chain runs over 
 
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -19,10 +19,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resources.errors import PlatformError, in_utc
 from resources.registry import states
-from resources.registry.heads import LedgerTampered, demand, newest, sign
+from resources.registry.heads import LedgerTampered, Mark, demand, newest, sign
 from resources.registry.identity import canonical, digest, plain
 from resources.registry.states import FREEZE, NEW, Entry, LedgerConflict, PayloadIncomplete
-from resources.registry.tables import ENTRIES, META, OBSERVATIONS, alone
+from resources.registry.tables import ENTRIES, META, OBSERVATIONS, alone, at_once
 
 if TYPE_CHECKING:
     from resources.security.keys import KeyRing
@@ -62,9 +62,9 @@ class Ledger:
 
     @contextmanager
     def _connected(self, *, writes: bool = False) -> Generator[sa.Connection]:
-        """A connection that sees every commit; ``writes``: that nobody else writes beside, committed at the end."""
+        """A connection that sees every commit until now; ``writes``: that nobody else writes beside, committed at the end."""
         try:
-            with alone(self._engine) if writes else self._engine.connect() as connection:
+            with alone(self._engine) if writes else at_once(self._engine) as connection:
                 yield connection
         except (SQLAlchemyError, OSError) as problem:
             cause = problem.orig if isinstance(problem, DBAPIError) else problem
@@ -101,7 +101,7 @@ class Ledger:
             states.check(subject, kind, fact, before, at=now, frozen=frozen)
             last = _last(connection)
             demand(connection, self.ring, last)
-            starts = activate_at or (now if kind in states.BEGINS_LIVE | states.ENDS_LIVE else None)
+            starts = activate_at or (now if kind in states.TURNS else None)
             row: dict[str, Any] = {
                 "seq": last[0] + 1, "subject": subject, "kind": kind, "payload": fact, "at": stamp(now),
                 "data_at": stamp(data_at), "activate_at": starts and stamp(starts), "actor": actor, "prev": last[1],
@@ -144,18 +144,37 @@ class Ledger:
 
     def verify(self) -> int:
         """Recompute the whole chain and check that its end is the head that was signed; the number of entries, or ``LedgerTampered``."""
-        with self._connected(writes=True) as connection:  # an append between the two looks would read as a torn head
-            count, head = _chained(connection)
-            demand(connection, self.ring, (count, head))
-        return count
+        return self.read_on(Mark(), subjects=())[0].last[0]
+
+    def read_on(self, mark: Mark, *, subjects: Collection[str]) -> tuple[Mark, tuple[Entry, ...]]:
+        """What was written about some subjects after a mark, and the next mark: each entry follows the one before, the last is signed.
+
+        Cheap when nothing is new. What stood before the mark is not looked at again, but that the entry at the mark is still there.
+
+        Raises:
+            LedgerTampered: or another error of the head, by name; nothing of what is new can be believed, and the mark stays.
+        """
+        with self._connected() as connection:
+            end, last, found = _last(connection), mark.last, list[Entry]()
+            if (end, newest(connection)) == (mark.last, mark.heads):
+                return mark, ()
+            for row in _chained(connection, mark.last):
+                last = row["seq"], row["hash"]
+                if row["subject"] in subjects:
+                    found.append(Entry(**_read(row)))
+            if last != end:
+                raise LedgerTampered(seq=last[0], what="it was removed or replaced after it had been read here")
+            return Mark(last=last, heads=demand(connection, self.ring, last)), tuple(found)
 
     def sign(self) -> int:
         """Sign the head of a chain that holds and whose head no good key has signed yet: an act of its own, after a look at the entries."""
         with self._connected(writes=True) as connection:
-            count, head = _chained(connection)
-            if head is not None:
-                sign(connection, self.ring, seq=count, content_hash=head)
-        return count
+            seq, head = 0, ""
+            for row in _chained(connection):
+                seq, head = row["seq"], row["hash"]
+            if seq:
+                sign(connection, self.ring, seq=seq, content_hash=head)
+        return seq
 
     def signed_head(self) -> dict[str, Any] | None:
         """The head that was signed last: ``seq``, ``hash``, ``key_id``, ``signature``."""
@@ -201,13 +220,14 @@ def _last(connection: sa.Connection) -> tuple[int, str | None]:
     return (found.seq, found.hash) if found else (0, None)
 
 
-def _chained(connection: sa.Connection) -> tuple[int, str | None]:
-    """Number and hash of the last entry, after every entry was checked against its hash and the one before."""
-    prev, count = None, 0
-    for count, row in enumerate(connection.execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq)).mappings(), start=1):
-        _verify(dict(row), count, prev)
+def _chained(connection: sa.Connection, after: tuple[int, str | None] = (0, None)) -> Iterator[dict[str, Any]]:
+    """The rows after an entry, number and hash, each of them once it was checked against its own hash and the entry before."""
+    begin, prev = after
+    rows = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.seq > begin).order_by(ENTRIES.c.seq)).mappings()
+    for seq, row in enumerate(rows, begin + 1):
+        _verify({**row}, seq, prev)
         prev = row["hash"]
-    return count, prev
+        yield {**row}
 
 
 def _read(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -224,7 +244,8 @@ def _verify(row: dict[str, Any], seq: int, prev: str | None) -> None:
         raise LedgerTampered(seq=seq, what="it does not follow from the entry before it")
     try:
         fact = {**row, "payload": json.loads(row["payload"])}
-    except json.JSONDecodeError as problem:
+        holds = fact.pop("hash") == digest(fact) and canonical(fact["payload"]).decode() == row["payload"]
+    except (ValueError, TypeError, RecursionError) as problem:  # bytes, too deep, no text: SQLite keeps what it is given
         raise LedgerTampered(seq=seq, what=f"its payload is no JSON ({problem})") from problem
-    if fact.pop("hash") != digest(fact) or canonical(fact["payload"]).decode() != row["payload"]:
+    if not holds:
         raise LedgerTampered(seq=seq, what="its fields do not add up to its hash")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from resources.errors import PlatformError
@@ -10,6 +10,8 @@ from resources.registry.approvals import DEFAULT_LEVEL, NEEDED, ApprovalsMissing
 
 BEGINS_LIVE: Final = frozenset({"promoted", "rolled_back", "alias_adopted"})
 ENDS_LIVE: Final = frozenset({"retired", "revoked", "archived"})
+TURNS: Final = BEGINS_LIVE | ENDS_LIVE
+"""Kinds by which alone what is live changes."""
 
 TRANSITIONS: Final[Mapping[str, Mapping[str | None, str]]] = {
     "trained": {None: "trained"},
@@ -23,6 +25,7 @@ TRANSITIONS: Final[Mapping[str, Mapping[str | None, str]]] = {
     "retired": {"live": "retired"},
     "archived": dict.fromkeys(("trained", "candidate", "approved", "live", "retired"), "retired"),
     "revoked": dict.fromkeys(("trained", "candidate", "approved", "live", "retired"), "revoked"),
+    "freed": {"retired": "retired", "revoked": "revoked", "refused": "refused"},
     "held": {None: "on", "off": "on"},
     "released_hold": {"on": "off"},
     "frozen": {None: "on", "off": "on"},
@@ -166,6 +169,12 @@ def refuse_frozen(freeze: Iterable[Entry], *, subject: str, undone: str) -> None
         raise Frozen(subject=subject, by=by, undone=undone)
 
 
+def freed(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The entry by which the bytes of a release went, by content hash; once it is live again or otherwise of use, they are back."""
+    last = {str(entry.content_hash): entry for entry in entries if entry.content_hash is not None and entry.kind not in NOTES}
+    return {name: entry for name, entry in last.items() if entry.kind == "freed"}
+
+
 def versions(entries: Iterable[Entry]) -> dict[str, int]:
     """Version number of each registered release, by content hash, in order of registration."""
     return {entry.payload["content_hash"]: entry.payload["version"] for entry in entries if entry.kind == "registered"}
@@ -267,6 +276,12 @@ def live_at(entries: Sequence[Entry], at: datetime) -> Entry | None:
 def live_for(entries: Sequence[Entry], data_at: datetime) -> Entry | None:
     """The entry that was live for data of instant ``data_at``: the last one whose data clock is before it, unless ended before it."""
     return _live(entries, lambda entry: entry.data_at < data_at)
+
+
+def stays_until(entries: Sequence[Entry], at: datetime) -> datetime:
+    """The first instant after wall instant ``at`` at which what is live may change without another entry."""
+    turns = (_since(entry) for entry in entries if entry.kind in TURNS)
+    return min((since for since in turns if since > at), default=datetime.max.replace(tzinfo=UTC))
 
 
 def upcoming(entries: Sequence[Entry], after: datetime) -> Entry | None:

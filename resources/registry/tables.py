@@ -35,6 +35,9 @@ OBSERVATIONS: Final = sa.Table(
 _ALONE: Final[Mapping[str, str]] = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7064001)"}
 """One writer at a time from its first read to its commit, because the chain runs over all subjects."""
 
+_AT_ONCE: Final[Mapping[str, str]] = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"}
+"""All reads of one moment: an append between two of them would look like a torn head."""
+
 _SAYS: Final = "'the ledger is append-only'"
 for _table in (ENTRIES, HEADS):
     for _dialect, _guard in (
@@ -50,6 +53,14 @@ for _table in (ENTRIES, HEADS):
         ),
     ):
         event.listen(_table, "after_create", sa.DDL(_guard).execute_if(dialect=_dialect))
+
+
+@contextmanager
+def at_once(engine: sa.Engine) -> Generator[sa.Connection]:
+    """A connection that sees every commit until now and none after, and keeps no writer waiting longer than it is open."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql(_AT_ONCE[engine.dialect.name])
+        yield connection
 
 
 @contextmanager

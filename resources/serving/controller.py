@@ -172,6 +172,9 @@ class Serving(dg.ConfigurableResource[Any]):
             seats = self._seats(found)
             if seats is not None and all(seat["looked"] for seat in seats.values()):
                 return self._flip(found, seats)
+            if seats is not None and (trouble := _trouble(seats)):
+                self._give_up(found)
+                raise ServiceFailed(project=found.project, what=f"does not follow the ledger: {trouble}", log=found.log)
             if time.monotonic() > deadline:
                 raise ServiceFailed(project=found.project, what=f"was not ready after {timeout:.0f} s", log=found.log)
             time.sleep(LOOK_SECONDS)
@@ -184,7 +187,7 @@ class Serving(dg.ConfigurableResource[Any]):
             seat = (seats or {}).get(model)
             if seat and seat["content_hash"] == content_hash:
                 return seat
-            reason = seat["refused"].get(content_hash) if seat else None if seats is None else NO_ROUTE
+            reason = (seat["refused"].get(content_hash) or seat.get("ledger")) if seat else None if seats is None else NO_ROUTE
             if reason is None and time.monotonic() > deadline:
                 reason = f"after {timeout:.0f} s {'it is not live in the ledger.' if seat else 'no answer.'}"
             if reason is not None:
@@ -276,6 +279,11 @@ class Serving(dg.ConfigurableResource[Any]):
             return _call(endpoint, "/models", model=endpoint.project)["models"]
         except (OSError, http.client.HTTPException, Refused):
             return None
+
+
+def _trouble(seats: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why a service does not follow the ledger, if it does not."""
+    return next((seat["ledger"] for seat in seats.values() if seat.get("ledger")), None)
 
 
 def _end(endpoint: Endpoint | None) -> None:

@@ -73,8 +73,9 @@ class Host:
         from resources.serving.worker import Follower
 
         said, worker = self.declaration, f"{self.run.run if self.run else 'stock'}/{os.getpid()}"
-        releases = Releases(said.releases_root, ring_for("release", keys_root=said.keys_root, releases_root=said.releases_root))
-        return Follower(routes=said.routes, ledger=Ledger(said.ledger_url), releases=releases, worker=worker)
+        heads, release = (ring_for(one, keys_root=said.keys_root, releases_root=said.releases_root) for one in ("ledger", "release"))
+        ledger, releases = Ledger(said.ledger_url, heads), Releases(said.releases_root, release)
+        return Follower(routes=said.routes, ledger=ledger, releases=releases, worker=worker)
 
 
 def declare(path: Path) -> "Service[Any]":

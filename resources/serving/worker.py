@@ -1,7 +1,8 @@
 """The follower: one thread of a serving worker that makes it answer with what the ledger says is live.
 
 It verifies, loads, checks the code, repeats the recorded answers and only then flips one reference, at ``activate_at``; until then the
-version before answers. What it cannot load it refuses by name, keeps the old version and says so to the ledger's observations.
+version before answers. What it cannot load it refuses by name, keeps the old version and says so to the ledger's observations. It
+believes an entry only once chain and signed head were verified; until then it keeps what it has.
 """
 
 import logging
@@ -17,9 +18,10 @@ import orjson
 import polars as pl
 
 from resources.errors import PlatformError
+from resources.registry.heads import Mark
 from resources.registry.ledger import Ledger
 from resources.registry.releases import Release, Releases
-from resources.registry.states import Entry, live_at, upcoming
+from resources.registry.states import TURNS, Entry, live_at, stays_until, upcoming
 from resources.serving.examples import Field, reader
 from resources.serving.routes import Route
 from resources.serving.scoring import passes, prediction_ids, score
@@ -90,8 +92,22 @@ class Seat:
     ready: Loaded | None = None
     refused: dict[str, str] = field(default_factory=dict[str, str])
     tried: dict[str, float] = field(default_factory=dict[str, float])
-    entries: tuple[Entry, ...] = ()
+    turns: list[Entry] = field(default_factory=list[Entry])
+    live: Entry | None = None
+    following: Entry | None = None
+    until: datetime | None = None
     looked: bool = False
+
+    def take(self, entry: Entry) -> None:
+        """Note a new entry that may change what is live."""
+        self.turns.append(entry)
+        self.until = None
+
+    def fold(self, now: datetime) -> None:
+        """What is live and what follows, folded only when an entry or an instant has come that may change it."""
+        if self.until is None or now >= self.until:
+            self.live, self.following = live_at(self.turns, now), upcoming(self.turns, now)
+            self.until = stays_until(self.turns, now)
 
 
 class Follower:
@@ -102,7 +118,8 @@ class Follower:
         self._ledger = ledger
         self._releases = releases
         self._worker = worker
-        self._seq = -1
+        self._mark = Mark()
+        self.trouble: str | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="serving-follower", daemon=True)
 
@@ -118,7 +135,7 @@ class Follower:
             raise UnknownModel(model=model, known=sorted(self.seats))
         seat = self.seats[model]
         if seat.current is None:
-            raise NothingLive(model=model, reason=next(reversed(seat.refused.values()), None))
+            raise NothingLive(model=model, reason=next(reversed(seat.refused.values()), self.trouble))
         return seat.current
 
     def answer(self, model: str, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -127,7 +144,7 @@ class Follower:
         return version.answer(version.read(orjson.dumps({"examples": examples})))
 
     def describe(self) -> dict[str, Any]:
-        """Who answers for each model, and who was refused; plain data."""
+        """Who answers for each model, who was refused, and why the ledger is not followed now, if it is not; plain data."""
         return {
             model: {
                 "version": seat.current.version if seat.current else None,
@@ -136,6 +153,7 @@ class Follower:
                 "code_hash": seat.route.code_hash,
                 "refused": dict(seat.refused),
                 "looked": seat.looked,
+                "ledger": self.trouble,
             }
             for model, seat in self.seats.items()
         }
@@ -159,18 +177,26 @@ class Follower:
             try:
                 self.step(datetime.now(UTC))
             except (OSError, PlatformError) as error:  # the ledger is away or torn: go on with what is loaded, look again
-                LOGGER.warning("worker %s could not read the ledger and keeps its versions: %s", self._worker, error)
+                self._note(str(error))
                 self._stopped.wait(RETRY_SECONDS)
+            else:
+                self._note(None)
+
+    def _note(self, trouble: str | None) -> None:
+        """Say once that the ledger is not followed, and once that it is again."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            LOGGER.warning("worker %s %s", self._worker, f"keeps its versions: {trouble}" if trouble else "follows the ledger again")
 
     def step(self, now: datetime) -> None:
-        """Look at the ledger once: prepare what is or will be live, flip what is due."""
-        seq = self._ledger.seq()
-        if seq != self._seq:
-            for model, seat in self.seats.items():
-                seat.entries = self._ledger.entries(model)
-            self._seq = seq
+        """Look at the ledger once: verify what is new, prepare what is or will be live, flip what is due."""
+        self._mark, new = self._ledger.read_on(self._mark, subjects=self.seats)
+        for entry in new:
+            if entry.kind in TURNS:
+                self.seats[entry.subject].take(entry)
         for seat in self.seats.values():
-            live, following = live_at(seat.entries, now), upcoming(seat.entries, now)
+            seat.fold(now)
+            live, following = seat.live, seat.following
             if live is not None:
                 self._prepare(seat, live)
                 if seat.ready is not None and seat.ready.content_hash == live.content_hash:

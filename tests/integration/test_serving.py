@@ -1,19 +1,17 @@
 """A real ``bentoml serve``: follows the ledger, refuses other code, rolls a new Bento, and leaves no orphan. Tests run in order."""
 
-import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 import pytest
@@ -23,6 +21,7 @@ from resources.serving.controller import NotServed, Refused, RollRefused, Servin
 from resources.serving.endpoint import Endpoint, running
 from resources.serving.lock import serving_lock
 from resources.serving.routes import Route
+from tests.resources.serving.clients import Clients
 from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
 
 ROOT = Path(__file__).parents[2]
@@ -125,38 +124,8 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-class Load:
-    """A client that asks all the time, of whoever ``endpoint.json`` names, and keeps what it was told."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.answers: list[dict[str, Any]] = []
-        self.failed: list[str] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        body = json.dumps({"examples": [EXAMPLE]})
-        while not self._stop.wait(0.01):
-            host = self.stage.current().url.removeprefix("http://")
-            connection = http.client.HTTPConnection(host, timeout=20)
-            try:
-                connection.request("POST", "/tiny/predict", body)
-                answer = connection.getresponse()
-                said = json.loads(answer.read())
-                (self.answers if answer.status == 200 else self.failed).append(said)
-            except OSError as error:
-                self.failed.append(str(error))
-            finally:
-                connection.close()
+def load(stage: Stage) -> Clients:
+    return Clients(lambda: stage.current().url, [EXAMPLE])
 
 
 def test_the_service_answers_as_batch_does(stage: Stage) -> None:
@@ -206,16 +175,15 @@ def test_a_refusal_names_the_field(stage: Stage) -> None:
 
 
 def test_versions_flip_under_load_and_no_request_fails(stage: Stage) -> None:
-    with Load(stage) as load:
+    with load(stage) as clients:
         for weight in (2.0, 3.0, 4.0):
             stage.hashes.append(stage.tiny.release(weight, after=timedelta(seconds=0.3)))
             stage.serving.wait_for("tiny", stage.hashes[-1], timeout=20)
             time.sleep(0.3)
-    versions = [one["version"] for one in load.answers]
-    assert load.failed == []
-    assert set(versions) == {1, 2, 3, 4}
-    assert versions == sorted(versions)
-    for one in load.answers:
+    assert clients.failed == []
+    assert set(clients.versions) == {1, 2, 3, 4}
+    assert clients.versions == sorted(clients.versions)
+    for one in (answer.said for answer in clients.answers):
         assert one["content_hash"] == stage.hashes[one["version"] - 1]
         assert one["predictions"][0]["prediction"] == 2.0 * one["version"]
 
@@ -237,13 +205,13 @@ def test_a_release_with_other_code_is_refused_and_rolls_a_new_bento(stage: Stage
     refused = [one for one in stage.tiny.ledger.observations() if one["what"] == "refused" and one["worker"].startswith(old.run)]
     assert [one["payload"]["content_hash"] for one in refused] == [other]
     stage.tiny.promote(stage.tiny.store({"booster": booster()}, model="boosted", function="boosted"), model="boosted")
-    with Load(stage) as load:
+    with load(stage) as clients:
         new = stage.ensure()
         stage.serving.wait_for("tiny", other, timeout=20)
         time.sleep(0.5)
-    assert load.failed == []
-    assert [load.answers[0]["version"], load.answers[-1]["version"]] == [4, 5]
-    assert load.answers[-1]["predictions"][0]["prediction"] == 110.0
+    assert clients.failed == []
+    assert [clients.versions[0], clients.versions[-1]] == [4, 5]
+    assert clients.answers[-1].said["predictions"][0]["prediction"] == 110.0
     assert (new.url != old.url, new.bento != old.bento, stage.current()) == (True, True, new)
     assert left(processes, within=25) == []  # drained, then ended by itself
 

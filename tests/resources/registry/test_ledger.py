@@ -3,92 +3,22 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from resources.errors import NaiveInstant
 from resources.registry.heads import HeadUnsigned, LedgerTampered, RingMissing
-from resources.registry.identity import canonical, sha256
+from resources.registry.identity import sha256
 from resources.registry.ledger import Ledger, LedgerUnavailable, ledger_at
 from resources.registry.states import LedgerConflict, PayloadIncomplete, TransitionRefused, live_at, upcoming
-from resources.security.keys import KeyRevoked, KeyRing, KeyUnknown, SignatureInvalid
-from tests.servers.postgres import Postgres, postgres
+from resources.security.keys import KeyRevoked, KeyUnknown, SignatureInvalid
+from tests.resources.registry.books import APRIL, INSERT, Books, forged, register
 
-APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
 A, B = "a" * 64, "b" * 64
-GUARDS_OFF = {
-    "sqlite": [f"DROP TRIGGER {table}_no_{what}" for table in ("ledger", "heads") for what in ("update", "delete")],
-    "postgresql": [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in ("ledger", "heads")],
-}
-
-
-@dataclass(frozen=True)
-class Books:
-    """An empty database for one ledger, and the ring that signs it; what an intruder does to it."""
-
-    url: str
-    ring: KeyRing
-
-    def ledger(self) -> Ledger:
-        return Ledger(self.url, self.ring)
-
-    def damage(self, *changes: str, **values: object) -> None:
-        """What somebody does who may do everything to the database: the guards are off."""
-        with self._connected() as connection:
-            for guard in GUARDS_OFF[connection.dialect.name]:
-                connection.execute(sa.text(guard))
-            for change in changes:
-                assert connection.execute(sa.text(change), values).rowcount > 0
-
-    def ask(self, query: str) -> list[dict[str, Any]]:
-        with self._connected() as connection:
-            return [{**row} for row in connection.execute(sa.text(query)).mappings()]
-
-    @contextmanager
-    def _connected(self) -> Generator[sa.Connection]:
-        engine = sa.create_engine(self.url)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def books(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Books:
-    ring = KeyRing(tmp_path / "keys")
-    if request.param == "sqlite":
-        return Books(f"sqlite:///{tmp_path}/deep/ledger.db", ring)
-    running: Postgres = request.getfixturevalue("server")
-    monkeypatch.setenv("PGPASSWORD", running.password)
-    return Books(running.database(), ring)
-
-
-@pytest.fixture
-def ledger(books: Books) -> Iterator[Ledger]:
-    found = books.ledger()
-    yield found
-    found._engine.dispose()
-
-
-def register(ledger: Ledger, name: str, version: int, subject: str = "churn") -> None:
-    said = {"content_hash": name, "version": version}
-    ledger.append(subject, "registered", said, expect_head=ledger.head(subject), actor="test", data_at=APRIL)
-    ledger.append(subject, "approved", said, expect_head=ledger.head(subject), actor="test", data_at=APRIL)
 
 
 def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
@@ -224,17 +154,6 @@ def test_verify_names_the_first_entry_that_was_touched(ledger: Ledger, books: Bo
     books.damage(change)
     with pytest.raises(LedgerTampered, match=f"ledger entry {seq}: .*{sentence}"):
         ledger.verify()
-
-
-INSERT = "INSERT INTO ledger VALUES (:seq, :subject, :kind, :payload, :at, :data_at, :activate_at, :actor, :prev, :hash)"
-
-
-def forged(books: Books, **said: object) -> Mapping[str, object]:
-    """An entry after the second one, whose hash is right."""
-    row = books.ask("SELECT * FROM ledger WHERE seq = 2")[0]
-    row |= {"seq": 3, "actor": "eve", "prev": row["hash"], "payload": json.loads(row["payload"]), **said}
-    row["hash"] = sha256(canonical({name: value for name, value in row.items() if name != "hash"}))
-    return row | {"payload": canonical(row["payload"]).decode()}
 
 
 def test_an_entry_slipped_in_with_a_hash_of_its_own_does_not_follow(ledger: Ledger, books: Books) -> None:

@@ -88,16 +88,16 @@ def test_a_version_that_answered_a_moment_ago_answers_again_at_once_after_a_roll
     assert one.loaded("tiny").version == 1
 
 
-def test_a_quiet_ledger_is_read_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_live_is_not_folded_again_while_nothing_can_have_changed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.release(1.0)
     one = follower(tiny)
     one.step(now())
     loaded = one.loaded("tiny")
 
-    def again(_: str) -> None:
-        pytest.fail("read again")
+    def again(*_: object) -> None:
+        pytest.fail("folded again")
 
-    monkeypatch.setattr(tiny.ledger, "entries", again)
+    monkeypatch.setattr(worker, "live_at", again)
     one.step(now())
     assert one.loaded("tiny") is loaded
 
@@ -234,11 +234,11 @@ def test_a_ledger_that_is_away_changes_nothing(tiny: Tiny, monkeypatch: pytest.M
     one.step(now())
     asked = threading.Event()
 
-    def away() -> int:
+    def away(*_: object, **__: object) -> None:
         asked.set()
         raise LedgerUnavailable(url="sqlite:///x", why="disk I/O error")
 
-    monkeypatch.setattr(tiny.ledger, "seq", away)
+    monkeypatch.setattr(tiny.ledger, "read_on", away)
     one.start()
     assert asked.wait(5)
     assert one.answer("tiny", EXAMPLES)["version"] == 1
