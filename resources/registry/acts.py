@@ -226,6 +226,11 @@ def archive(desk: Desk, model: str, version: int, by: By) -> Entry:
     return _end(desk, model, version, "archived", by)
 
 
+def free(desk: Desk, model: str, version: int, by: By) -> Entry:
+    """Say that the bytes of a version which is live no more go; whoever deletes them says so first."""
+    return _end(desk, model, version, "freed", by)
+
+
 def resign(desk: Desk, model: str, version: int) -> str:
     """Put the current key's signature under the statement that the ledger recorded for a version; the id of that key.
 
@@ -273,7 +278,7 @@ def previous(known: Sequence[Entry], model: str, live: Entry | None) -> Entry:
     Raises:
         NothingBefore: there is none.
     """
-    now, away = states(known), {entry.content_hash for entry in known if entry.kind == "archived"}
+    now, away = states(known), {entry.content_hash for entry in known if entry.kind in {"archived", "freed"}}
     lives = [entry for entry in known if entry.kind in BEGINS_LIVE and (live is None or entry.seq < live.seq)]
     for entry in reversed(lives):
         name = str(entry.content_hash)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from resources.registry.identity import digest
-from resources.registry.states import Entry, live_at, states
+from resources.registry.states import Entry, freed, live_at, states
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 HASH_TAG: Final = "content_hash"
 STATE_TAG: Final = "state"
+FREED_TAG: Final = "released_bytes"
+"""Of a version whose bytes were freed, and when: its source points at nothing. A version that has its bytes lacks the tag."""
+
 ALIASES: Final[Mapping[str, str]] = {"candidate": "candidate", "staging": "approved", "production": "live"}
 """Alias -> state that it stands for; it names the newest version in that state."""
 
@@ -31,7 +34,8 @@ FOLLOWED: Final = "mlops.followed"
 
 def wanted(entries: Sequence[Entry], at: datetime) -> str:
     """A short name for what MLflow has to show of a model at wall instant ``at``."""
-    return digest(_states(entries, at))[:16]
+    gone = {f"{name} freed": entry.seq for name, entry in freed(entries).items()}
+    return digest(_states(entries, at) | gone)[:16]
 
 
 def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
@@ -46,7 +50,7 @@ def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
         known: Any = client.get_registered_model(model)
         at = datetime.now(UTC)
         now = _states(entries, at)
-        numbers, repairs = _versions(client, model, registered, now, seen_before=bool(known.tags))
+        numbers, repairs = _versions(client, model, registered, now, gone=freed(entries), seen_before=bool(known.tags))
         for alias, state in ALIASES.items():
             number = next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
             repairs += _alias(client, known, alias, number)
@@ -63,7 +67,13 @@ def _states(entries: Sequence[Entry], at: datetime) -> dict[str, str]:
 
 
 def _versions(
-    client: "MlflowClient", model: str, registered: Sequence[Entry], now: Mapping[str, str], *, seen_before: bool
+    client: "MlflowClient",
+    model: str,
+    registered: Sequence[Entry],
+    now: Mapping[str, str],
+    *,
+    gone: Mapping[str, Entry],
+    seen_before: bool,
 ) -> tuple[dict[str, str], list[str]]:
     """MLflow's version number of each release, by content hash, in the ledger's order; versions that are missing are made."""
     listed: list[Any] = client.search_model_versions(f"name = '{model}'")
@@ -78,6 +88,7 @@ def _versions(
             repairs.append(f"{model}: version {entry.version} was deleted by hand; it is version {version.version} again")
         if version.tags.get(STATE_TAG) != now[name]:
             client.set_model_version_tag(model, version.version, STATE_TAG, now[name])
+        _bytes(client, version, gone.get(name))
         numbers[name] = str(version.version)
     return numbers, repairs
 
@@ -93,6 +104,20 @@ def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
     except RunUnknown:
         run_id, source = None, f"release:{model}/{entry.content_hash}"
     return client.create_model_version(model, source, run_id=run_id, tags=tags)
+
+
+def _bytes(client: "MlflowClient", version: Any, gone: Entry | None) -> None:
+    """Let a version say that its bytes were freed, and no longer once they are back. The tag comes last: it says that all was said."""
+    wanted = f"freed on {gone.at:%Y-%m-%d}" if gone else ""
+    if version.tags.get(FREED_TAG, "") == wanted:
+        return
+    why = gone and f"The bytes of this version were {wanted} by {gone.actor}: {gone.payload.get('why') or 'no reason was given'}."
+    kept = " Its source points at nothing and it cannot be loaded; it stays here because the ledger's history names it."
+    client.update_model_version(version.name, version.version, f"{why}{kept}" if why else "")
+    if wanted:
+        client.set_model_version_tag(version.name, version.version, FREED_TAG, wanted)
+    else:
+        client.delete_model_version_tag(version.name, version.version, FREED_TAG)
 
 
 def _alias(client: Any, known: Any, alias: str, wanted: str) -> list[str]:

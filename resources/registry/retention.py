@@ -16,6 +16,8 @@ def free(entries: Sequence[Entry], *, predicted: Collection[str], before: dateti
     """
     now = states(entries)
     lives = list(dict.fromkeys(entry.content_hash for entry in reversed(entries) if entry.kind in BEGINS_LIVE))
-    lately = {entry.content_hash for entry in entries if entry.at >= before}
+    lately = {
+        entry.content_hash for entry in entries if entry.at >= before and entry.kind != "freed"
+    }  # one that was killed in between goes on
     needed = {*predicted, *lately, *lives[:2], *(name for name, state in now.items() if state in KEPT_STATES)}
     return [entry for entry in entries if entry.kind == "registered" and entry.content_hash not in needed]

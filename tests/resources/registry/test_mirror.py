@@ -7,12 +7,16 @@ from typing import Any, cast
 import pytest
 from mlflow import MlflowClient
 
-from resources.registry.mirror import follow
+from resources.registry import acts
+from resources.registry.acts import By
+from resources.registry.mirror import follow, wanted
 from resources.registry.resource import Registry
+from resources.registry.states import Entry
 from resources.tracking import Tracking, TrackingFailed
 from tests.resources.registry.records import WHOLE
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)
+CLEANER = By(actor="cleaner", data_at=APRIL, why="nobody needs it")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,9 @@ class Desk:
     def promote(self, version: int, after: timedelta | None = None) -> None:
         at = None if after is None else datetime.now(UTC) + after
         self.registry.promote(self.model, version, actor="gate", data_at=APRIL, activate_at=at)
+
+    def entries(self) -> tuple[Entry, ...]:
+        return self.registry.ledger().entries(self.model)
 
     def follow(self) -> list[str]:
         return follow(self.registry.ledger(), self.tracking, model=self.model)
@@ -76,6 +83,36 @@ def test_a_promotion_moves_the_aliases(desk: Desk) -> None:
     desk.promote(2)
     assert (desk.follow(), desk.aliases()) == ([], {"production": "2"})
     assert [desk.tags(version)["state"] for version in (1, 2)] == ["retired", "live"]
+
+
+def test_a_version_whose_bytes_were_freed_says_so_and_stays(desk: Desk) -> None:
+    for number, weight in enumerate((1.0, 2.0), start=1):
+        desk.register(weight)
+        desk.promote(number)
+    desk.follow()
+    before = wanted(desk.entries(), datetime.now(UTC))
+    entry = acts.free(desk.registry.desk(), desk.model, 1, CLEANER)
+    assert wanted(desk.entries(), datetime.now(UTC)) != before  # so that the sensor lets MLflow follow
+    assert (desk.follow(), desk.follow()) == ([], [])
+    kept, gone = (desk.client.get_model_version(desk.model, number) for number in ("2", "1"))
+    day = f"freed on {entry.at:%Y-%m-%d}"
+    assert (gone.tags["released_bytes"], gone.tags["state"]) == (day, "retired")
+    assert gone.description.startswith(f"The bytes of this version were {day} by cleaner: nobody needs it. Its source points at nothing")
+    assert ("released_bytes" in kept.tags, kept.description) == (False, None)
+    found = desk.client.search_model_versions(f"name = '{desk.model}' and tags.released_bytes = '{day}'")
+    assert [one.version for one in found] == [1]
+
+
+def test_bytes_that_are_back_are_no_longer_said_to_be_freed(desk: Desk) -> None:
+    for number, weight in enumerate((1.0, 2.0), start=1):
+        desk.register(weight)
+        desk.promote(number)
+    acts.free(desk.registry.desk(), desk.model, 1, CLEANER)
+    desk.follow()
+    acts.roll_back(desk.registry.desk(), desk.model, CLEANER, to=1)  # its month was trained again, and its bytes are back
+    desk.follow()
+    again = desk.client.get_model_version(desk.model, "1")
+    assert ("released_bytes" in again.tags, again.description) == (False, "")
 
 
 def test_what_is_promoted_for_later_is_in_staging_until_then(desk: Desk) -> None:
@@ -179,6 +216,30 @@ def test_stopped_between_any_two_calls_the_next_one_heals_it(
     assert desk.follow() == []
     assert (desk.aliases(), desk.tags(1)["state"]) == ({"production": "1"}, "live")
     assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 1
+
+
+@pytest.mark.parametrize("call", ["update_model_version", "set_model_version_tag"])
+def test_stopped_while_it_says_that_bytes_were_freed_the_next_one_says_all_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    desk.model = f"freed_{call}"
+    for number, weight in enumerate((1.0, 2.0), start=1):
+        desk.register(weight)
+        desk.promote(number)
+    desk.follow()
+    acts.free(desk.registry.desk(), desk.model, 1, CLEANER)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.tracking.client(), call, stop)
+        with pytest.raises(KeyboardInterrupt):
+            desk.follow()
+    assert "released_bytes" not in desk.tags(1)
+    desk.follow()
+    assert desk.tags(1)["released_bytes"].startswith("freed on 20")
+    assert desk.client.get_model_version(desk.model, "1").description.startswith("The bytes of this version were freed on 20")
 
 
 def test_a_release_whose_run_is_gone_is_still_a_version(desk: Desk) -> None:

@@ -64,6 +64,13 @@ def test_a_version_of_which_something_was_said_lately_stays(book: Book) -> None:
     assert book.free(before=YESTERDAY) == []
 
 
+def test_a_version_that_was_said_to_be_freed_and_is_still_there_goes(book: Book) -> None:
+    book.live("a", "b", "c")
+    between = datetime.now(UTC)
+    book.say("freed", "a")
+    assert book.free(before=between) == ["a"]
+
+
 def test_a_revoked_version_goes(book: Book) -> None:
     book.live("a", "b", "c")
     book.say("registered", "bad")

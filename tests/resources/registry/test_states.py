@@ -120,9 +120,9 @@ ALLOWED = {
     "candidate": {"gated", "refused", "approved", "archived", "revoked"},
     "approved": {"approved", "promoted", "alias_adopted", "refused", "archived", "revoked"},
     "live": {"retired", "archived", "revoked"},
-    "retired": {"rolled_back", "alias_adopted", "archived", "revoked"},
-    "revoked": set[str](),
-    "refused": set[str](),
+    "retired": {"rolled_back", "alias_adopted", "archived", "revoked", "freed"},
+    "revoked": {"freed"},
+    "refused": {"freed"},
 }
 NOT_OF_A_RELEASE = {"held", "released_hold", "frozen", "unfrozen", "overridden", "declassified"}
 
