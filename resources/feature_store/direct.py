@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -49,8 +49,7 @@ class Lookup:
         return Layout(name=self.layout, features=tuple(self.features.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One view's answer for each entity: values by ``view__feature``, null where a row is not fresh; a status; since when it holds."""
 
     columns: dict[str, Sequence[Value]]
@@ -108,7 +107,7 @@ def microseconds(instant: datetime) -> int:
 
 def _told(rows: Unpacked, names: Sequence[str], at: int) -> Told:
     if rows.since and rows.fresh(at):
-        return Told({name: rows.columns[index] for index, name in enumerate(names)}, ["fresh"] * len(rows.since), rows.since)
+        return Told(dict(zip(names, rows.columns, strict=True)), ["fresh"] * len(rows.since), rows.since)
     status = [_status(*one, at) for one in zip(rows.since, rows.until, rows.flags, strict=True)]
     given = [one == "fresh" for one in status]
     return Told({name: rows.values(index, given=given) for index, name in enumerate(names)}, status, rows.since)

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import Any, Final
+from itertools import accumulate, chain, pairwise
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -21,8 +21,8 @@ from resources.feature_store.declarations import Dtype
 
 HEAD: Final = struct.Struct(">qq")
 """``since`` and reading: what a store compares."""
-HEADS: Final = 4
-"""Fields before the numbers: ``since``, reading, ``valid_until``, state and nulls."""
+HEADS: Final = 3
+"""What a reader takes before the numbers: ``since``, ``valid_until``, state and nulls."""
 NOT_READ: Final = 0
 VERSION_BIT: Final = 41
 """The lowest bit of the version in a reading; those below hold the instant, in ticks, until the year 2255."""
@@ -112,22 +112,24 @@ class Layout:
         _, read, _, flags, *_ = self.record.unpack_from(row)
         return read != NOT_READ and flags[:1] == ROW
 
-    def texts_of(self, rows: Sequence[bytes]) -> dict[int, Sequence[Value]]:
-        """The texts of rows, by position."""
+    def in_order(self, numbers: Sequence[Sequence[Value]], rows: Sequence[bytes]) -> Sequence[Sequence[Value]]:
+        """The values of every feature, from those of the numbers and the texts behind ``rows``."""
         if not self.texts:
-            return {}
-        columns = zip(*(orjson.loads(row[self.record.size :]) for row in rows), strict=True) if rows else [()] * len(self.texts)
-        return dict(zip([at for at, _ in self.texts], columns, strict=True))
+            return numbers
+        texts = zip(*(orjson.loads(row[self.record.size :]) for row in rows), strict=True)
+        placed = dict(zip([at for at, *_ in self.numbers], numbers, strict=True)) | dict(
+            zip([at for at, _ in self.texts], texts, strict=True)
+        )
+        return [placed[at] for at in range(len(self.features))]
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """One view's rows by column: instants, state and null bytes, and by position a feature's values, zero or empty where it is null."""
+class Unpacked(NamedTuple):
+    """One view's rows by column: instants, state and null bytes, and in order each feature's values, zero or empty where it is null."""
 
     since: Sequence[int]
     until: Sequence[int]
     flags: Sequence[bytes]
-    columns: dict[int, Sequence[Value]]
+    columns: Sequence[Sequence[Value]]
 
     def fresh(self, at: int) -> bool:
         """Whether every row is there, without a null, and can be trusted at this instant: the usual case, seen at once."""
@@ -145,28 +147,28 @@ class Unpacking:
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
         self._layouts = layouts
-        self._record = struct.Struct(">" + "".join(layout.fields for layout in layouts))
+        self._plain = not any(layout.texts for layout in layouts)
+        self._record = struct.Struct(">" + "".join(layout.fields.replace("qqq", "q8xq", 1) for layout in layouts))  # readings are not asked
+        ends = [*accumulate((HEADS + len(layout.numbers) for layout in layouts), initial=0)]
+        self._columns = [*pairwise(ends)]
 
     def __call__(self, rows: Sequence[bytes | None]) -> list[Unpacked]:
         """The views of ``rows``, which come one view after the other; None is an absent one."""
         if not rows:
-            return [Unpacked((), (), (), {at: () for at, _ in enumerate(layout.features)}) for layout in self._layouts]
+            return [Unpacked((), (), (), [()] * len(layout.features)) for layout in self._layouts]
         height = len(rows) // len(self._layouts)
-        views = [self._whole(layout, rows[number * height : (number + 1) * height]) for number, layout in enumerate(self._layouts)]
-        fixed = [
-            [row[: layout.record.size] for row in view] if layout.texts else view for layout, view in zip(self._layouts, views, strict=True)
+        whole = self._whole(rows, height) if None in rows else cast("Sequence[bytes]", rows)
+        views = [whole[start : start + height] for start in range(0, len(whole), height)]
+        fixed = views if self._plain else [[row[: one.record.size] for row in view] for one, view in zip(self._layouts, views, strict=True)]
+        columns: list[Any] = list(zip(*self._record.iter_unpack(b"".join(chain.from_iterable(zip(*fixed, strict=True)))), strict=True))
+        return [
+            Unpacked(*columns[start : start + HEADS], columns=layout.in_order(columns[start + HEADS : end], view))
+            for layout, view, (start, end) in zip(self._layouts, views, self._columns, strict=True)
         ]
-        columns = list(zip(*self._record.iter_unpack(b"".join(chain.from_iterable(zip(*fixed, strict=True)))), strict=True))
-        found, start = list[Unpacked](), 0
-        for layout, view in zip(self._layouts, views, strict=True):
-            since, _, until, flags = columns[start : start + HEADS]
-            numbers = {at: columns[start + HEADS + place] for place, (at, _, _) in enumerate(layout.numbers)}
-            found.append(Unpacked(since, until, flags, numbers | layout.texts_of(view)))
-            start += HEADS + len(layout.numbers)
-        return found
 
-    def _whole(self, layout: Layout, rows: Sequence[bytes | None]) -> Sequence[bytes]:
-        return [layout.absent if row is None else row for row in rows]
+    def _whole(self, rows: Sequence[bytes | None], height: int) -> list[bytes]:
+        absent = chain.from_iterable([layout.absent] * height for layout in self._layouts)
+        return [other if row is None else row for row, other in zip(rows, absent, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

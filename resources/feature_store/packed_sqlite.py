@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +71,7 @@ class SqliteRows(PackedRows):
     def read(self, asked: Sequence[tuple[Place, Sequence[str]]]) -> list[bytes | None]:
         """One query."""
         given = [one for place, keys in asked for one in (orjson.dumps(keys).decode(), place.project, place.view, place.layout)]
-        return [row for (row,) in self._connection().execute(_query(len(asked)), given)] if asked else []
+        return [*chain.from_iterable(self._connection().execute(_query(len(asked)), given))] if asked else []
 
     def keys(self, place: Place) -> Iterator[str]:
         """From the index."""
