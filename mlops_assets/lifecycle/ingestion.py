@@ -15,14 +15,13 @@ from mlops_assets.lifecycle.assets import IO_MANAGER, MERGE_KEY, described
 from mlops_assets.lifecycle.checks import Broken, Contract, broken, check_result, contract_of, shape_errors
 from mlops_assets.partitions import end_of
 from mlops_assets.specs import SourceSpec
-from mlops_assets.table import ALWAYS, DTYPES
+from mlops_assets.table import DTYPES
 from resources.clock import Clock
 from resources.code import code_hash
 from resources.errors import PlatformError
 from resources.inbox import Inbox
 
 INSTANT: Final = DTYPES[datetime]
-WHOLE_TABLE: Final = ""
 
 
 class DoesNotParse(PlatformError):
@@ -196,8 +195,3 @@ def _reasons(found: tuple[Broken, ...]) -> pl.Expr:
 
 def _code_version(spec: SourceSpec, package: str) -> str:
     return code_hash(f"{spec.parse.__module__}:{spec.parse.__qualname__}", inside=package)[:16]
-
-
-def is_always(spec: SourceSpec) -> bool:
-    """Whether the rows of this source were true before anyone asked."""
-    return spec.contract.available == ALWAYS
