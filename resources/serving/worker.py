@@ -1,8 +1,9 @@
 """The follower: one thread of a serving worker that makes it answer with what the ledger says is live.
 
-It verifies, loads, checks the code, repeats the recorded answers and only then flips one reference, at ``activate_at``; until then the
-version before answers. What it cannot load it refuses by name, keeps the old version and says so to the ledger's observations. It
-believes an entry only once chain and signed head were verified; until then it keeps what it has.
+It verifies, loads, checks the code, repeats the recorded answers and only then flips one reference; until then the version before answers.
+What was loaded before its ``activate_at`` answers from that very instant on, in all workers. What it cannot load it refuses by name, keeps
+the old version and says so to the ledger's observations. It believes an entry only once chain and signed head were verified; until then it
+keeps what it has.
 """
 
 import logging
@@ -90,6 +91,7 @@ class Seat:
     route: Route
     current: Loaded | None = None
     ready: Loaded | None = None
+    planned: tuple[datetime, Loaded] | None = None
     refused: dict[str, str] = field(default_factory=dict[str, str])
     tried: dict[str, float] = field(default_factory=dict[str, float])
     turns: list[Entry] = field(default_factory=list[Entry])
@@ -97,6 +99,17 @@ class Seat:
     following: Entry | None = None
     until: datetime | None = None
     looked: bool = False
+
+    def answers(self, now: datetime) -> Loaded | None:
+        """Who answers at an instant: what is planned does not wait for the next look at the ledger."""
+        planned = self.planned  # read before ``current``, which a flip writes first
+        return planned[1] if planned is not None and planned[0] <= now else self.current
+
+    def plan(self) -> None:
+        """What is ready and follows answers from its instant on, whatever this thread does then."""
+        self.planned = None
+        if self.following is not None and self.ready is not None and self.ready.content_hash == self.following.content_hash:
+            self.planned = self.following.activate_at or self.following.at, self.ready
 
     def take(self, entry: Entry) -> None:
         """Note a new entry that may change what is live."""
@@ -108,6 +121,10 @@ class Seat:
         if self.until is None or now >= self.until:
             self.live, self.following = live_at(self.turns, now), upcoming(self.turns, now)
             self.until = stays_until(self.turns, now)
+            if self.planned is not None and self.planned[1].content_hash not in {
+                one.content_hash for one in (self.live, self.following) if one
+            }:
+                self.planned = None
 
 
 class Follower:
@@ -134,9 +151,9 @@ class Follower:
         if model not in self.seats:
             raise UnknownModel(model=model, known=sorted(self.seats))
         seat = self.seats[model]
-        if seat.current is None:
+        if (found := seat.answers(datetime.now(UTC))) is None:
             raise NothingLive(model=model, reason=next(reversed(seat.refused.values()), self.trouble))
-        return seat.current
+        return found
 
     def answer(self, model: str, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Predictions for plain examples, strictly checked."""
@@ -145,17 +162,17 @@ class Follower:
 
     def describe(self) -> dict[str, Any]:
         """Who answers for each model, who was refused, and why the ledger is not followed now, if it is not; plain data."""
+        return {model: self._described(seat, seat.answers(datetime.now(UTC))) for model, seat in self.seats.items()}
+
+    def _described(self, seat: Seat, who: Loaded | None) -> dict[str, Any]:
         return {
-            model: {
-                "version": seat.current.version if seat.current else None,
-                "content_hash": seat.current.content_hash if seat.current else None,
-                "request": seat.current.fields if seat.current else None,
-                "code_hash": seat.route.code_hash,
-                "refused": dict(seat.refused),
-                "looked": seat.looked,
-                "ledger": self.trouble,
-            }
-            for model, seat in self.seats.items()
+            "version": who.version if who else None,
+            "content_hash": who.content_hash if who else None,
+            "request": who.fields if who else None,
+            "code_hash": seat.route.code_hash,
+            "refused": dict(seat.refused),
+            "looked": seat.looked,
+            "ledger": self.trouble,
         }
 
     def report(self, subject: str, what: str, payload: Mapping[str, object]) -> None:
@@ -184,6 +201,8 @@ class Follower:
 
     def _note(self, trouble: str | None) -> None:
         """Say once that the ledger is not followed, and once that it is again."""
+        for seat in self.seats.values() if trouble else ():
+            seat.planned = None  # whether it was called off, nobody can tell now
         if trouble != self.trouble:
             self.trouble = trouble
             LOGGER.warning("worker %s %s", self._worker, f"keeps its versions: {trouble}" if trouble else "follows the ledger again")
@@ -196,18 +215,25 @@ class Follower:
                 self.seats[entry.subject].take(entry)
         for seat in self.seats.values():
             seat.fold(now)
-            live, following = seat.live, seat.following
-            if live is not None:
-                self._prepare(seat, live)
-                if seat.ready is not None and seat.ready.content_hash == live.content_hash:
-                    seat.current, seat.ready = seat.ready, None
-                    self._observe(seat, "live", live)
-            elif seat.current is not None:
+            self._flip(seat)
+            if seat.following is not None:
+                self._prepare(seat, seat.following)
+            seat.plan()
+            seat.looked = True
+
+    def _flip(self, seat: Seat) -> None:
+        """Let answer who is live; who is not live any more drops out."""
+        live = seat.live
+        if live is None:
+            if seat.current is not None:
                 self._observe(seat, "dropped", seat.current)
                 seat.current = None
-            if following is not None:
-                self._prepare(seat, following)
-            seat.looked = True
+            return
+        self._prepare(seat, live)
+        if seat.ready is not None and seat.ready.content_hash == live.content_hash:
+            seat.current = seat.ready
+            seat.ready = seat.planned = None
+            self._observe(seat, "live", live)
 
     def _prepare(self, seat: Seat, entry: Entry) -> None:
         """Load a version, unless it is here or was tried a moment ago."""

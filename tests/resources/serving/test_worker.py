@@ -14,6 +14,7 @@ from resources.registry.ledger import LedgerUnavailable
 from resources.serving import scoring, worker
 from resources.serving.examples import BadRequest
 from resources.serving.worker import Follower, NothingLive, UnknownModel
+from tests.resources.registry.books import Books
 from tests.resources.registry.records import WHOLE
 from tests.resources.serving.tiny import FEATURES, FRAME, Tiny
 
@@ -76,6 +77,41 @@ def test_a_new_version_is_loaded_early_and_flips_at_its_instant(tiny: Tiny) -> N
     one.step(now() + timedelta(hours=2))
     assert one.loaded("tiny").content_hash == second
     assert said(tiny)[-1] == ("live", 2)
+
+
+def test_what_was_loaded_before_its_instant_answers_from_then_on_between_two_looks(tiny: Tiny) -> None:
+    tiny.release(1.0)
+    one = follower(tiny)
+    one.step(now())
+    second = tiny.release(2.0, after=timedelta(seconds=0.3))
+    one.step(now())
+    assert one.describe()["tiny"]["version"] == 1
+    time.sleep(0.4)
+    assert (one.loaded("tiny").content_hash, one.describe()["tiny"]["version"]) == (second, 2)
+
+
+def test_what_was_called_off_before_its_instant_never_answers(tiny: Tiny) -> None:
+    tiny.release(1.0)
+    one = follower(tiny)
+    second = tiny.release(2.0, after=timedelta(seconds=0.3))
+    one.step(now())
+    about = {"content_hash": second, "version": 2, "why": "a fault was found"}
+    tiny.ledger.append("tiny", "revoked", about, expect_head=tiny.ledger.head("tiny"), actor="test", data_at=now())
+    one.step(now())
+    time.sleep(0.4)
+    assert one.loaded("tiny").version == 1
+
+
+def test_nothing_that_was_planned_begins_while_the_ledger_does_not_hold(tiny: Tiny) -> None:
+    tiny.release(1.0)
+    one, books = follower(tiny), Books(tiny.ledger.url, tiny.registry.ring("ledger"))
+    tiny.release(2.0, after=timedelta(seconds=1))
+    one.step(now())
+    books.damage("DELETE FROM heads")
+    one.start()
+    time.sleep(1.5)
+    assert (one.loaded("tiny").version, "no signed head" in str(one.trouble)) == (1, True)
+    one.stop()
 
 
 def test_a_version_that_answered_a_moment_ago_answers_again_at_once_after_a_rollback(tiny: Tiny) -> None:
