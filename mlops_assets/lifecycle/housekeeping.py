@@ -1,16 +1,17 @@
 """What is left over: spooled runs are delivered, dead ones closed, old bytes freed. Never what is live, approved, referenced or young."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.lifecycle.release import followed
 from mlops_assets.lifecycle.tracing import predicted
 from mlops_assets.specs import Catalogue
 from resources import tracking_retention as runs
@@ -21,8 +22,10 @@ from resources.registry.acts import By
 from resources.registry.releases import UNFINISHED
 from resources.registry.resource import Registry
 from resources.registry.retention import free
-from resources.registry.states import Entry, states
+from resources.registry.states import Entry
 from resources.tracking import Tracking
+
+BEGUN: Final = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 class CleanUp(dg.Config):
@@ -30,7 +33,7 @@ class CleanUp(dg.Config):
 
     apply: bool = Field(default=False, description="Do it; without it the run only says what it would do.")
     keep_days: int = Field(
-        default=90, ge=0, description="Nothing younger is touched. With 0 that may be what a training has just made: stop those first."
+        default=90, ge=0, description="Nothing younger is touched; nor, with any number, what a run in progress made or may have made."
     )
 
 
@@ -55,18 +58,43 @@ class Plan:
         return sum(runs.weight(path) for path, _ in self.releases) + sum(map(runs.size, self.runs))
 
 
-def planned(registry: Registry, tracking: Tracking, lake: Lake, models: Sequence[str], *, before: datetime) -> Plan:
-    """What may go of these models."""
+@dataclass(frozen=True, kw_only=True)
+class InProgress:
+    """Runs of this instance that have begun and not ended: since when the oldest is known, and the releases that they have made so far."""
+
+    since: datetime | None
+    made: frozenset[str]
+
+    def __str__(self) -> str:
+        return f" Runs are in progress, so nothing since {self.since:%Y-%m-%d %H:%M:%S} is touched." if self.since else ""
+
+
+def in_progress(instance: dg.DagsterInstance, *, but: str) -> InProgress:
+    """Look at every run in progress ``but`` one. What they made again may be older than they are: it is told by its hash."""
+    records = [one for one in instance.get_run_records(dg.RunsFilter(statuses=BEGUN)) if one.dagster_run.run_id != but]
+    of_type = dg.DagsterEventType.ASSET_MATERIALIZATION
+    said = [said for one in records for said in instance.get_records_for_run(one.dagster_run.run_id, of_type=of_type).records]
+    made = [one.asset_materialization.metadata.get("content_hash") for one in said if one.asset_materialization is not None]
+    return InProgress(
+        since=min((one.create_timestamp for one in records), default=None),
+        made=frozenset(str(one.value) for one in made if one is not None),
+    )
+
+
+def planned(
+    registry: Registry, tracking: Tracking, lake: Lake, models: Sequence[str], *, before: datetime, spared: Collection[str] = ()
+) -> Plan:
+    """What may go of these models: nothing since ``before``, nor a release that is ``spared`` by its hash."""
     releases: list[tuple[Path, Entry | None]] = []
     needed: set[str] = set()
     kept: set[str] = set()
     for model in models:
         entries = registry.ledger().entries(model)
         registered = {entry.content_hash: entry for entry in entries if entry.kind == "registered"}
-        freed = {entry.content_hash for entry in free(entries, predicted=_answered(lake, model), before=before)}
+        freed = {entry.content_hash for entry in free(entries, predicted={*_answered(lake, model), *spared}, before=before)}
         for path in sorted(registry.releases().root.joinpath(model).glob("?" * 64)):
             old = path.stat().st_mtime < before.timestamp()
-            if path.name in freed or (path.name not in registered and old):
+            if path.name in freed or (path.name not in {*registered, *spared} and old):
                 releases.append((path, registered.get(path.name)))
             else:
                 kept.add(path.name)
@@ -82,8 +110,8 @@ def _answered(lake: Lake, model: str) -> set[str]:
 def carried_out(plan: Plan, registry: Registry, tracking: Tracking, models: Sequence[str], by: By) -> list[str]:
     """Do what the plan says: first the ledger, then bytes, then MLflow. Killed in between, the next goes on. What came back."""
     for path, entry in plan.releases:
-        if entry is not None and states(registry.ledger().entries(entry.subject))[path.name] == "retired":
-            acts.archive(registry.desk(), entry.subject, int(entry.version or 0), by)
+        if entry is not None:
+            acts.free(registry.desk(), entry.subject, int(entry.version or 0), by)
         away = registry.releases().root / UNFINISHED / f"{path.name}.{uuid4().hex}"
         away.parent.mkdir(exist_ok=True)
         path.rename(away)  # gone at once; what is left of it by a kill goes with other drafts
@@ -109,11 +137,15 @@ def housekeeping(catalogue: Catalogue) -> Iterator[dg.JobDefinition]:
 
     @dg.op(name="free")
     def clean(context: dg.OpExecutionContext, config: CleanUp, registry: Registry, tracking: Tracking, lake: Lake, clock: Clock) -> None:
-        plan = planned(registry, tracking, lake, models, before=datetime.now(UTC) - timedelta(days=config.keep_days))
+        going, before = in_progress(context.instance, but=context.run_id), datetime.now(UTC) - timedelta(days=config.keep_days)
+        before = min(before, going.since or before)
+        plan = planned(registry, tracking, lake, models, before=before, spared=going.made)
         lines, size = plan.lines(), plan.size()
         if config.apply:
             lines += carried_out(plan, registry, tracking, models, _by(context, clock))
-        said = f"{'Freed' if config.apply else 'Would free'} {size:,} bytes.\n" + "\n".join(lines)
+            for model in dict.fromkeys(path.parent.name for path, _ in plan.releases):
+                followed(context, registry, tracking, model)
+        said = f"{'Freed' if config.apply else 'Would free'} {size:,} bytes.{going}\n" + "\n".join(lines)
         context.log.info("%s", said)
         context.add_output_metadata({"bytes": size, "applied": config.apply, "what": dg.MetadataValue.md(f"```\n{said}\n```")})
 

@@ -2,21 +2,26 @@
 
 import os
 import shutil
+import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 from mlops_assets.lifecycle.housekeeping import housekeeping
 from mlops_assets.specs import Catalogue
 from resources.clock import DataClock
 from resources.lake import LocalLake
-from resources.registry.acts import By, archive
+from resources.registry.acts import By, free
 from resources.registry.releases import ReleaseMissing
 from resources.registry.resource import Registry
+from resources.registry.states import states
 from resources.tracking import Tracking, TrackingFailed
 from tests.mlops_assets.lifecycle.orders import LATE, LATELY, NOON, ORDERS, REGISTER, SEATS
 
@@ -58,10 +63,10 @@ class World:
         said = {"content_hash": name, "version": version, **more}
         ledger.append("late", kind, said, expect_head=ledger.head("late"), actor="t", data_at=NOON)
 
-    def clean(self, **config: object) -> dict[str, Any]:
+    def clean(self, *, instance: dg.DagsterInstance | None = None, **config: object) -> dict[str, Any]:
         """What the job's run said."""
         resources = {"registry": self.registry, "tracking": self.tracking, "lake": self.lake, "clock": self.clock}
-        ran = JOBS["clean_up"].execute_in_process(run_config={"ops": {"free": {"config": config}}}, resources=resources)
+        ran = JOBS["clean_up"].execute_in_process(run_config={"ops": {"free": {"config": config}}}, resources=resources, instance=instance)
         output = next(event for event in ran.all_events if event.is_successful_output)
         return {name: value.value for name, value in output.step_output_data.metadata.items()}
 
@@ -124,7 +129,70 @@ def test_the_ledger_keeps_its_entries_and_says_that_a_version_was_put_away(world
     world.clean(keep_days=0, apply=True)
     now = world.registry.ledger().entries("late")
     assert now[: len(entries)] == entries
-    assert [(one.kind, one.version, one.payload["why"]) for one in now[len(entries) :]] == [("archived", 2, "its bytes were freed")]
+    assert [(one.kind, one.version, one.payload["why"]) for one in now[len(entries) :]] == [("freed", 2, "its bytes were freed")]
+
+
+def test_mlflow_says_at_once_which_version_lost_its_bytes(world: World) -> None:
+    world.clean(keep_days=0, apply=True)
+    stock: Any = MlflowClient(tracking_uri=world.tracking.uri)
+    shown = {version.tags["ledger_version"]: version for version in stock.search_model_versions("name = 'late'")}
+    assert {number for number, version in shown.items() if "released_bytes" in version.tags} == {"2"}
+    assert shown["2"].tags["released_bytes"].startswith("freed on 20")
+    assert "its bytes were freed" in shown["2"].description
+    assert (shown["4"].tags["state"], len(shown)) == ("live", 4)
+
+
+def test_a_revoked_version_that_loses_its_bytes_stays_revoked(world: World) -> None:
+    world.say("revoked", world.names[1], 2)
+    world.clean(keep_days=0, apply=True)
+    about = [entry.kind for entry in world.registry.ledger().entries("late") if entry.content_hash == world.names[1]]
+    assert (about[-2:], states(world.registry.ledger().entries("late"))[world.names[1]]) == (["revoked", "freed"], "revoked")
+
+
+@contextmanager
+def training(world: World, instance: dg.DagsterInstance, number: int) -> Generator[str]:
+    """A run that has fitted and goes on with something else; the release that it made."""
+    begun, over, made = threading.Event(), threading.Event(), list[str]()
+
+    @dg.asset(key=["model", "late", "parts"])
+    def parts() -> dg.MaterializeResult[Any]:
+        made.append(world.fit(number))
+        return dg.MaterializeResult(metadata={"content_hash": made[0]})
+
+    @dg.asset(deps=[parts])
+    def evaluation() -> None:
+        begun.set()
+        over.wait(60)
+
+    run = threading.Thread(target=lambda: dg.materialize([parts, evaluation], instance=instance))
+    run.start()
+    begun.wait(60)
+    yield made[0]
+    over.set()
+    run.join()
+
+
+def test_what_is_younger_than_the_oldest_run_in_progress_stays_whatever_days_are_kept(world: World) -> None:
+    with dg.instance_for_test() as instance, training(world, instance, 5) as made:
+        by_others = world.fit(6)
+        said = world.clean(instance=instance, keep_days=0, apply=True)
+        assert "Runs are in progress, so nothing since 20" in said["what"]
+        assert world.releases() == {*world.names, made, by_others} - {world.names[1], world.names[4]}
+        assert world.runs[by_others] in world.known()
+    assert "in progress" not in world.clean(keep_days=0, apply=True)["what"]
+    assert {made, by_others} & world.releases() == set()
+
+
+def test_what_a_run_in_progress_made_again_stays_however_old_its_bytes_are(world: World) -> None:
+    weeks_ago = time.time() - 14 * 86400
+    for name in world.names:
+        os.utime(world.registry.releases().path("late", name), (weeks_ago, weeks_ago))
+    with dg.instance_for_test() as instance, training(world, instance, 4) as again:
+        assert again == world.names[4]
+        world.clean(instance=instance, keep_days=0, apply=True)
+        assert world.releases() == set(world.names) - {world.names[1]}
+    world.clean(keep_days=0, apply=True)
+    assert again not in world.releases()
 
 
 def test_cleaning_again_finds_nothing_and_writes_nothing(world: World) -> None:
@@ -135,7 +203,7 @@ def test_cleaning_again_finds_nothing_and_writes_nothing(world: World) -> None:
 
 
 def test_a_clean_up_that_was_killed_after_its_entry_is_completed_by_the_next(world: World) -> None:
-    archive(world.registry.desk(), "late", 2, By(actor="t", data_at=NOON, why="its bytes were freed"))
+    free(world.registry.desk(), "late", 2, By(actor="t", data_at=NOON, why="its bytes were freed"))
     entries = world.registry.ledger().entries()
     world.clean(keep_days=0, apply=True)
     assert world.names[1] not in world.releases()
