@@ -55,10 +55,8 @@ def _run(verb: str, said: Mapping[str, Any], settings: Settings) -> str:
     if found is not None:
         return _act(found, said, desk, settings)
     match verb:
-        case "status":
-            from resources.registry.status import status
-
-            return str(status(desk.ledger, serving_home=settings.home / "serving"))
+        case "status" | "approvals":
+            return _look(verb, desk, settings.home)
         case "verify":
             return f"{desk.ledger.verify()} entries hold, and the last one is the head that was signed."
         case "sign":
@@ -71,6 +69,18 @@ def _run(verb: str, said: Mapping[str, Any], settings: Settings) -> str:
             from resources.security import tokens
 
             return tokens.issue(desk.people, person=said["person"], valid=timedelta(days=said["days"]))
+
+
+def _look(verb: str, desk: acts.Desk, home: Path) -> str:
+    """What stands and what is red, or what waits for people and the page about it."""
+    if verb == "status":
+        from resources.registry.status import status
+
+        return str(status(desk.ledger, serving_home=home / "serving"))
+    from mlops_assets.lifecycle.approving import NOTHING_WAITS, write_approvals
+
+    path, lines = write_approvals(desk, home / "reports")
+    return "\n".join([*(lines or [NOTHING_WAITS]), f"The page: {path}"])
 
 
 def _keep(verb: str, said: Mapping[str, Any], settings: Settings) -> str:
@@ -116,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
             _ask(one, name)
     for name, does in (
         ("status", "What is live where, what is red, since when, what to do."),
+        ("approvals", "What waits for people to agree, with all that they need for it, on one page."),
         ("verify", "Check the ledger's chain and its signed head."),
         ("sign", "Sign the head of a ledger that holds and that no good key has signed."),
     ):

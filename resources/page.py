@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
+from urllib.parse import quote
 
 SHORT: Final = 24
 _PAGE: Final = """<!doctype html>
@@ -17,6 +18,11 @@ td:first-child {{ white-space: nowrap }}
 .short {{ white-space: nowrap; font-variant-numeric: tabular-nums }}
 .good {{ color: seagreen }} .bad {{ color: crimson; font-weight: 600 }} .open {{ color: gray }}
 .wide {{ overflow-x: auto }} .wide svg {{ display: block }}
+.beside {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(34rem, 100%), 1fr)); gap: 0 2.5rem }}
+.beside > div {{ min-width: 0 }} .beside td {{ overflow-wrap: anywhere }}
+section {{ border-top: 3px solid #8884; margin-top: 2.5rem }} section p, section ul {{ margin: .4rem 0 }}
+section td {{ font-size: .87rem; padding: .2rem .8rem .2rem 0 }} h3 {{ font-size: 1rem; margin: .8rem 0 .2rem }}
+pre {{ background: #8882; padding: .6rem .8rem; font-size: .8rem; white-space: pre-wrap }} summary {{ cursor: pointer; margin: .6rem 0 }}
 </style></head><body><h1>{title}</h1>
 {body}
 </body></html>
@@ -28,9 +34,40 @@ def page(title: str, *parts: str, width: int = 60) -> str:
     return _PAGE.format(title=escape(title), body="\n".join(parts), width=width)
 
 
-def heading(text: str) -> str:
-    """A section's heading."""
-    return f"<h2>{escape(text)}</h2>"
+def heading(text: str, *, level: int = 2) -> str:
+    """A heading; a section's, or one below it."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def section(name: str, *parts: str) -> str:
+    """A part of the page that ``#name`` leads to."""
+    return f"<section id='{escape(name)}'>{''.join(parts)}</section>"
+
+
+def beside(*columns: str) -> str:
+    """Columns where the window is wide enough, else one below the other."""
+    return f"<div class=beside>{''.join(f'<div>{one}</div>' for one in columns)}</div>"
+
+
+def folded(summary: str, *parts: str) -> str:
+    """What is shown when somebody asks for it."""
+    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
+
+
+def commands(*lines: str) -> str:
+    """What is typed in a terminal."""
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def link(text: str, target: str) -> str:
+    """A link to a place of this page or to a page beside it."""
+    return f"<a href='{escape(quote(target, safe='/#'))}'>{escape(text)}</a>"
+
+
+def cell(text: str, *, kind: str = "") -> str:
+    """A cell; short texts (names, numbers, months) are not broken. ``kind`` is good, bad or open."""
+    classes = kind + " short" * (len(text) <= SHORT)
+    return f"<td class='{classes.strip()}'>{escape(text)}</td>" if kind else f"<td{' class=short' * bool(classes)}>{escape(text)}</td>"
 
 
 def paragraph(text: str, *, kind: str = "") -> str:
@@ -40,13 +77,8 @@ def paragraph(text: str, *, kind: str = "") -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "Nothing.") -> str:
     """A table of plain text."""
-    lines = ["".join(_cell(cell) for cell in row) for row in rows] or [f"<td colspan={len(header)}>{escape(empty)}</td>"]
+    lines = ["".join(cell(text) for text in row) for row in rows] or [f"<td colspan={len(header)}>{escape(empty)}</td>"]
     return raw_table(header, lines)
-
-
-def _cell(text: str) -> str:
-    """Short texts (names, numbers, months) are not broken."""
-    return f"<td class=short>{escape(text)}</td>" if len(text) <= SHORT else f"<td>{escape(text)}</td>"
 
 
 def raw_table(header: Sequence[str], lines: Iterable[str], *, head: str = "") -> str:

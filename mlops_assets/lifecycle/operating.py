@@ -1,4 +1,4 @@
-"""Acts as Dagster jobs: the verbs of ``mlops_assets.verbs`` from the launchpad, the check of the ledger, and what is red."""
+"""Acts as Dagster jobs: the verbs of ``mlops_assets.verbs`` from the launchpad, the check of the ledger, what waits, what is red."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any, Final
 import dagster as dg
 
 from mlops_assets.keys import key
+from mlops_assets.lifecycle.approving import NOTHING_WAITS, write_approvals
+from mlops_assets.lifecycle.approving_pages import NAME
 from mlops_assets.lifecycle.release import actor, followed
 from mlops_assets.verbs import FIELDS, VERBS, Field, Verb, done, signed
 from resources.clock import Clock
@@ -15,6 +17,7 @@ from resources.registry.mirror import follow
 from resources.registry.resource import Registry
 from resources.registry.states import FREEZE
 from resources.registry.status import status
+from resources.reports import Reports
 from resources.serving.controller import Serving
 from resources.tracking import Tracking
 
@@ -24,12 +27,13 @@ RECENT: Final = 20
 
 
 def operating() -> Iterator[dg.JobDefinition]:
-    """A job for each verb that has one, ``verify_ledger`` and ``status``: so many a project, however many models it has."""
+    """A job for each verb that has one and a few that look: so many a project, however many models it has."""
     for verb in VERBS:
         if verb.job is not None:
             yield _alone(verb.job, _act(verb), verb.does)
     yield _alone("verify_ledger", _verify, "Check the ledger's chain and its signed head.")
     yield following()
+    yield _alone("pending_approvals", _pending, "What waits for people to agree, with all that they need for it, on one page.")
     yield _alone("status", _status, "What is live where, what is red, since when, what to do.")
 
 
@@ -72,6 +76,13 @@ def _config(field: Field) -> dg.Field:
 @dg.op(name="verify")
 def _verify(context: dg.OpExecutionContext, registry: Registry) -> None:
     context.log.info("%d entries hold, and the last one is the head that was signed.", registry.ledger().verify())
+
+
+@dg.op(name="gather")
+def _pending(context: dg.OpExecutionContext, registry: Registry, reports: Reports) -> None:
+    _, lines = write_approvals(registry.desk(), Path(reports.root))
+    context.log.info("\n".join(lines) or NOTHING_WAITS)
+    context.add_output_metadata({"page": dg.MetadataValue.url(reports.address(NAME)), "waiting": len(lines)})
 
 
 @dg.op(name="look")

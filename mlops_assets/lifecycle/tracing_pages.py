@@ -19,7 +19,7 @@ def said_of(row: Mapping[str, Any]) -> str:
 def prediction_page(made: Made, row: Mapping[str, Any], sources: Mapping[str, Source]) -> str:
     """Where a prediction comes from."""
     title = f"Where prediction {row['prediction_id'][:SHORT]} comes from"
-    facts = [(relation, where, _facts(about)) for relation, where, about in steps(made)]
+    told = [(relation, where, facts(about)) for relation, where, about in steps(made)]
     trained = [
         (name, f"{min(days)} to {max(days)}" if max(days) else "whole table", str(len(days)), _digest(days)) for name, days in _read(made)
     ]
@@ -28,7 +28,7 @@ def prediction_page(made: Made, row: Mapping[str, Any], sources: Mapping[str, So
         page.paragraph(said_of(row)),
         f"<div class=wide>{_back(made, row, sources, title=title)}</div>",
         page.heading("Step by step"),
-        page.table(("step", "what", "facts"), facts),
+        page.table(("step", "what", "facts"), told),
         page.heading("Tables and feature views that it was trained on"),
         page.table(("table", "months", "partitions", "digest of the newest"), trained),
         width=90,
@@ -136,7 +136,8 @@ def _digest(months: Mapping[str, str]) -> str:
     return months[max(months)][:SHORT]
 
 
-def _facts(about: Mapping[str, object]) -> str:
+def facts(about: Mapping[str, object]) -> str:
+    """Facts about a step, in one cell."""
     return ", ".join(f"{name} {_short(value)}" for name, value in about.items())
 
 

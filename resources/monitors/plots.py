@@ -27,6 +27,7 @@ ROW: Final = 15
 LETTER: Final = 6.3
 """Width of a letter of a name, at most on average."""
 BAR: Final = 130
+SPAN: Final = 100
 MOST: Final = 20
 _ESCAPES: Final = str.maketrans({"%": "%25", "<": "%3C", ">": "%3E", "#": "%23", "&": "%26", "\\": "%5C", "\n": "%0A"})
 """What a data URI between ``<`` and ``>`` in markdown may not hold: markdown would end it there or decode it before SVG does."""
@@ -89,6 +90,14 @@ def lines_svg(labels: Sequence[str], values: Sequence[float | None], *, title: s
     across = _Scale(low=0, high=max(1, len(labels) - 1), start=LEFT, end=RIGHT)
     points = [None if value is None else (across(place), up(value)) for place, value in enumerate(known)]
     return _svg(_axes(up, title=title, ends=(labels[0], labels[-1]) if labels else ("", "")) + _path(_line(points), "steelblue"))
+
+
+def interval_svg(value: float, low: float, high: float, *, colour: str) -> str:
+    """One difference with its interval, 0 in the middle; as wide as its own farther end asks for."""
+    most = 1.1 * max(abs(low), abs(high)) or 1.0
+    across = _Scale(low=-most, high=most, start=0, end=SPAN)
+    zero, ends = _path(f"M{across(0)} 0V16", "gray", width=1), _path(f"M{across(low)} 8H{across(high)}", colour)
+    return _svg(zero + ends + _path(f"M{across(value) - 2} 8h4", colour, width=8), width=SPAN, height=16)
 
 
 def markdown(svg: str, *, alt: str) -> str:

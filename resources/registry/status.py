@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from resources.errors import PlatformError
 from resources.registry.acts import NothingBefore, previous
 from resources.registry.approvals import approvals, expiry
+from resources.registry.pending import waiting
 from resources.registry.states import ENDS_LIVE, FREEZE, HOLD, Entry, live_at, since, states, turned_on, upcoming, versions
 from resources.serving.standing import Service, standing
 
@@ -138,14 +139,11 @@ def _back(model: str, known: Sequence[Entry], live: Entry | None) -> str:
 
 
 def _waiting(model: str, known: Sequence[Entry], now: datetime) -> Iterator[Red]:
-    """The newest candidate, if it waits for people."""
-    numbers, found = versions(known), states(known)
-    name, version = max(numbers.items(), key=lambda one: one[1])
-    lacking = approvals(known, name).lacking(now)
-    if lacking and found[name] in {"candidate", "approved"}:
-        registered = next(entry for entry in known if entry.kind == "registered" and entry.content_hash == name)
-        do = f"{OPERATE} approve {model} {version} --token you.token  # the file that holds your token"
-        yield Red(what=f"{model}: version {version} waits: {lacking}", since=_at(registered), do=do)
+    """The newest version that waits for people."""
+    for one in waiting(known, now).versions[:1]:
+        version = one.registered.version
+        do = f"{OPERATE} approve {model} {version} --token you.token  # your token's file; {OPERATE} approvals shows what to look at"
+        yield Red(what=f"{model}: version {version} waits: {one.lacking}", since=_at(one.registered), do=do)
 
 
 def _of_service(service: Service, live: Sequence[str]) -> Iterator[Red]:

@@ -100,6 +100,18 @@ def test_status_names_what_is_live_and_what_is_red(registry: Registry, capsys: p
     assert "operate lift churn --why '...'" in said
 
 
+def test_what_waits_is_a_line_each_and_a_page_in_the_folder_of_reports(
+    clock: DataClock, registry: Registry, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = home / "reports" / "approvals.html"
+    assert say(capsys, "approvals") == (0, f"No version waits for approval.\nThe page: {page}", "")
+    name = registry.releases().write("churn", {"weight": 3.0}, WHOLE, {"entry": "acme:predict"})
+    registry.register("churn", name, mlflow_run_id="r", actor="dagster", data_at=clock.now(), facts={"level": "confidential"})
+    code, said, _ = say(capsys, "approvals")
+    assert (code, said.splitlines()[0]) == (0, "churn version 3 waits: a confidential model needs 1 person's approval and has none")
+    assert "1 version waits for approval" in page.read_text()
+
+
 def test_every_verb_asks_for_what_a_job_can_give_too() -> None:
     assert {name for verb in VERBS for name in verb.asks} == set(FIELDS)
     assert {job.name for job in operating()} > {verb.job for verb in VERBS if verb.job}

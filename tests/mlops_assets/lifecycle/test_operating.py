@@ -12,6 +12,7 @@ from mlops_assets.verbs import VERBS
 from resources.clock import DataClock
 from resources.registry.resource import Registry
 from resources.registry.states import Held
+from resources.reports import Reports
 from resources.security import tokens
 from resources.serving.controller import Serving
 from resources.tracking import Tracking
@@ -28,6 +29,7 @@ class Platform:
         self.ledger = self.registry.ledger()
         self.tracking = Tracking(uri=f"sqlite:///{folder}/mlflow/mlflow.db", artifacts=str(folder / "artifacts"))
         self.serving = Serving(home=str(folder / "serving"), ledger_url=self.registry.ledger_url, releases_root=self.registry.releases_root)
+        self.reports = Reports(root=str(folder / "reports"))
         self.jobs = {job.name: job for job in operating()}
         releases, now = self.registry.releases(), self.clock.now()
         for weight in (1.0, 2.0):
@@ -43,6 +45,7 @@ class Platform:
         op = made.all_node_defs[0].name
         resources: dict[str, Any] = {
             "registry": self.registry, "tracking": self.tracking, "clock": self.clock, "serving": self.serving,
+            "reports": self.reports,
         }  # fmt: skip
         given = {name: one for name, one in resources.items() if name in made.required_resource_keys}
         run_config = {"ops": {op: {"config": config}}} if config else {}
@@ -64,7 +67,12 @@ def platform(tmp_path: Path, instance: dg.DagsterInstance) -> Platform:
 
 
 def test_each_verb_that_has_a_job_is_one(platform: Platform) -> None:
-    assert set(platform.jobs) == {verb.job for verb in VERBS if verb.job} | {"verify_ledger", "follow_ledger", "status"}
+    assert set(platform.jobs) == {verb.job for verb in VERBS if verb.job} | {
+        "verify_ledger",
+        "follow_ledger",
+        "pending_approvals",
+        "status",
+    }
 
 
 def test_a_rollback_by_job_is_an_entry_of_the_person_who_launched_it_and_mlflow_follows(platform: Platform) -> None:
@@ -100,6 +108,15 @@ def test_an_approval_by_job_names_the_person_of_the_token(tmp_path: Path, instan
     live = platform.ledger.live("churn")
     assert live is not None
     assert live.version == 1
+
+
+def test_what_waits_is_a_page_by_job_and_the_run_links_to_it(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    platform = Platform(tmp_path, instance, level="confidential")
+    result = platform.run("pending_approvals")
+    assert "churn version 2 waits: a confidential model needs 1 person's approval and has none" in platform.said(result)
+    metadata = next(event for event in result.all_events if event.is_successful_output).step_output_data.metadata
+    assert (metadata["page"].value, metadata["waiting"].value) == ("http://127.0.0.1:8800/approvals.html", 2)
+    assert "2 versions wait for approval" in (tmp_path / "reports" / "approvals.html").read_text()
 
 
 def test_an_act_counts_although_mlflow_is_away(platform: Platform, tmp_path: Path) -> None:

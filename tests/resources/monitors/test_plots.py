@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from typing_extensions import override
 
-from resources.monitors.plots import AT_ONCE, bars_markdown, bars_svg, calibration_svg, lines_svg, markdown
+from resources.monitors.plots import AT_ONCE, bars_markdown, bars_svg, calibration_svg, interval_svg, lines_svg, markdown
 
 CALIBRATION = pl.DataFrame(
     {
@@ -123,3 +123,10 @@ def test_calibration_is_drawn_with_and_without_intervals() -> None:
 
 def test_equal_data_gives_equal_text() -> None:
     assert bars_svg(FEATURES, title="t") == bars_svg(dict(reversed(FEATURES.items())), title="t")
+
+
+def test_a_difference_has_0_in_the_middle_and_its_farther_end_near_the_rim() -> None:
+    zero, ends, value = paths(interval_svg(0.02, -0.01, 0.1, colour="seagreen"))
+    assert (zero, ends) == ("M50 0V16", "M45 8H95")
+    assert value == "M57 8h4"
+    assert paths(interval_svg(0.0, 0.0, 0.0, colour="gray"))[1] == "M50 8H50"
