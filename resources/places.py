@@ -25,7 +25,7 @@ def registry_places(settings: Settings) -> RegistryPlaces:
     home = settings.home
     return RegistryPlaces(
         ledger_url=settings.ledger_url or f"sqlite:///{home / 'ledger.db'}",
-        releases_root=str(home / "releases"),
+        releases_root=settings.releases_uri or str(home / "releases"),
         keys_root=str(settings.keys or home / "keys"),
     )
 

@@ -54,7 +54,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
     _, mlflow_port, _, reports_port = settings.ui_ports
     remote = (settings.tracking_uri or "").startswith("http")
     lake = DeltaLake(root=settings.lake_uri or str(home / "lake"))
-    registry = Registry(**registry_places(settings).said())
+    registry = Registry(**registry_places(settings).said(), copies=str(home / "copies"))
     return Resources(
         clock=clock,
         inbox=Inbox(root=str(home / "inbox")),

@@ -54,6 +54,7 @@ class Settings:
     home: Path
     lake_uri: str | None = None
     ledger_url: str | None = None
+    releases_uri: str | None = None
     features_url: str | None = None
     online_url: str | None = None
     tracking_uri: str | None = None

@@ -9,7 +9,7 @@ compile() {
     --no-annotate --no-header --no-strip-extras "$@" >/dev/null
 }
 
-compile pyproject.toml --extra serve --extra k8s --extra dev --output-file requirements.lock "$@"
+compile pyproject.toml --extra serve --extra k8s --extra formats --extra dev --output-file requirements.lock "$@"
 
 # The serving extra alone, without the platform's own dependencies, at the versions of the lock above.
 .venv/bin/python - <<'PYTHON' | compile - --constraints requirements.lock --output-file requirements-serve.lock

@@ -38,7 +38,7 @@ def sides(spec: ModelSpec, registry: Registry, lake: Lake, versions: Sequence[in
     releases = [registry.load(entries[one]) for one in versions]
     rows = shared(spec, lake, releases)
     here = code_version(spec.score, package=package)
-    weights = [weight(registry.releases().path(spec.name, one.content_hash)) for one in releases]
+    weights = [weight(registry.releases().files(spec.name, one.content_hash)) for one in releases]
     about = [(f"version {number}", size) for number, size in zip(versions, weights, strict=True)]
     return [side(spec, lake, one, releases[0], rows, here=here, about=said) for said, one in zip(about, releases, strict=True)]
 

@@ -1,7 +1,6 @@
 """Model to evaluation: metrics on the held-out days, comparison with the live version, and the gate. The only judge of a candidate."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -72,9 +71,9 @@ def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl
     return pl.concat([_of("candidate", metrics), *others]), results
 
 
-def weight(folder: Path) -> int:
+def weight(files: Mapping[str, bytes]) -> int:
     """Bytes of a release's parts and signature; a record is as long as its run was slow."""
-    return sum(file.stat().st_size for file in folder.iterdir() if file.name not in {RECORD, MANIFEST})
+    return sum(len(content) for name, content in files.items() if name not in {RECORD, MANIFEST})
 
 
 def conditions(spec: ModelSpec, rows: pl.DataFrame, candidate: Release, *, size: int) -> "list[GateResult]":
@@ -172,7 +171,7 @@ def evaluation(spec: ModelSpec, *, partitions_def: dg.PartitionsDefinition[str])
         before = registry.load(live) if live and live.content_hash != candidate.content_hash else None
         rival = before if before is not None and alike(before, candidate) else None
         metrics, results = judge(spec, rows, rival)
-        results += conditions(spec, rows, candidate, size=weight(registry.releases().path(spec.name, candidate.content_hash)))
+        results += conditions(spec, rows, candidate, size=weight(registry.releases().files(spec.name, candidate.content_hash)))
         drawn = pictures(spec, rows, candidate)
         with tracking.resume(row["mlflow_run_id"]) as run:
             describe(run, metrics, {name: svg for name, (svg, _) in drawn.items()})

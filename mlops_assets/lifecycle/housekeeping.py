@@ -1,12 +1,9 @@
 """What is left over: spooled runs are delivered, dead ones closed, old bytes freed. Never what is live, approved, referenced or young."""
 
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -19,9 +16,9 @@ from resources.clock import Clock
 from resources.lake import Lake
 from resources.registry import acts
 from resources.registry.acts import By
-from resources.registry.releases import UNFINISHED
 from resources.registry.resource import Registry
 from resources.registry.retention import free
+from resources.registry.shelf import Kept
 from resources.registry.states import Entry
 from resources.tracking import Tracking
 
@@ -39,23 +36,23 @@ class CleanUp(dg.Config):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What may go: releases with their registration, if they were registered, and MLflow runs; and the ids of runs that must stay."""
+    """What may go: releases by model, with their registration if they were registered, and MLflow runs; ids of runs that must stay."""
 
-    releases: Sequence[tuple[Path, Entry | None]]
+    releases: Sequence[tuple[str, Kept, Entry | None]]
     runs: Sequence[Any]
     needed: frozenset[str]
 
     def lines(self) -> list[str]:
         """A sentence for each."""
-        known = [(path, f"version {entry.version}" if entry else "never registered") for path, entry in self.releases]
+        known = [(model, one, f"version {entry.version}" if entry else "never registered") for model, one, entry in self.releases]
         return [
-            *(f"release {path.parent.name}/{path.name[:12]} ({what}): {runs.weight(path):,} bytes" for path, what in known),
+            *(f"release {model}/{one.content_hash[:12]} ({what}): {one.size:,} bytes" for model, one, what in known),
             *(f"run {run.info.run_id} ({run.info.run_name}, {run.info.status}): {runs.size(run):,} bytes" for run in self.runs),
         ]
 
     def size(self) -> int:
         """Bytes that going frees here; what a tracking server frees it knows alone."""
-        return sum(runs.weight(path) for path, _ in self.releases) + sum(map(runs.size, self.runs))
+        return sum(one.size for _, one, _ in self.releases) + sum(map(runs.size, self.runs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +82,18 @@ def planned(
     registry: Registry, tracking: Tracking, lake: Lake, models: Sequence[str], *, before: datetime, spared: Collection[str] = ()
 ) -> Plan:
     """What may go of these models: nothing since ``before``, nor a release that is ``spared`` by its hash."""
-    releases: list[tuple[Path, Entry | None]] = []
+    releases: list[tuple[str, Kept, Entry | None]] = []
     needed: set[str] = set()
     kept: set[str] = set()
     for model in models:
         entries = registry.ledger().entries(model)
         registered = {entry.content_hash: entry for entry in entries if entry.kind == "registered"}
         freed = {entry.content_hash for entry in free(entries, predicted={*_answered(lake, model), *spared}, before=before)}
-        for path in sorted(registry.releases().root.joinpath(model).glob("?" * 64)):
-            old = path.stat().st_mtime < before.timestamp()
-            if path.name in freed or (path.name not in {*registered, *spared} and old):
-                releases.append((path, registered.get(path.name)))
+        for one in registry.releases().shelf.kept(model):
+            if one.content_hash in freed or (one.content_hash not in {*registered, *spared} and one.at < before):
+                releases.append((model, one, registered.get(one.content_hash)))
             else:
-                kept.add(path.name)
+                kept.add(one.content_hash)
         needed |= {str(entry.payload.get("mlflow_run_id")) for name, entry in registered.items() if name not in freed}
     old_runs = runs.unneeded(tracking, models, needed=needed, kept=kept, before=before)
     return Plan(releases=releases, runs=old_runs, needed=frozenset(needed))
@@ -109,13 +105,10 @@ def _answered(lake: Lake, model: str) -> set[str]:
 
 def carried_out(plan: Plan, registry: Registry, tracking: Tracking, models: Sequence[str], by: By) -> list[str]:
     """Do what the plan says: first the ledger, then bytes, then MLflow. Killed in between, the next goes on. What came back."""
-    for path, entry in plan.releases:
+    for model, one, entry in plan.releases:
         if entry is not None:
-            acts.free(registry.desk(), entry.subject, int(entry.version or 0), by)
-        away = registry.releases().root / UNFINISHED / f"{path.name}.{uuid4().hex}"
-        away.parent.mkdir(exist_ok=True)
-        path.rename(away)  # gone at once; what is left of it by a kill goes with other drafts
-        shutil.rmtree(away)
+            acts.free(registry.desk(), model, int(entry.version or 0), by)
+        registry.releases().shelf.free(model, one.content_hash)
     back = runs.restore(tracking, models, plan.needed)
     runs.delete(tracking, models, plan.runs)
     return back
@@ -143,7 +136,7 @@ def housekeeping(catalogue: Catalogue) -> Iterator[dg.JobDefinition]:
         lines, size = plan.lines(), plan.size()
         if config.apply:
             lines += carried_out(plan, registry, tracking, models, _by(context, clock))
-            for model in dict.fromkeys(path.parent.name for path, _ in plan.releases):
+            for model in dict.fromkeys(model for model, *_ in plan.releases):
                 followed(context, registry, tracking, model)
         said = f"{'Freed' if config.apply else 'Would free'} {size:,} bytes.{going}\n" + "\n".join(lines)
         context.log.info("%s", said)

@@ -208,6 +208,6 @@ def _fit(asked: dict[str, Any], root: Path, folder: Path, *, version: int) -> di
 
 
 def _kept(releases: Releases, release: Release) -> Kept:
-    listed = json.loads((releases.path(release.model, release.content_hash) / MANIFEST).read_text())["files"]
+    listed = json.loads(releases.files(release.model, release.content_hash)[MANIFEST])["files"]
     files = {name: about["sha256"] for name, about in listed.items()}
     return Kept(content_hash=release.content_hash, identity=release.record["identity"], files=files)

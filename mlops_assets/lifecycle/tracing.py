@@ -19,7 +19,7 @@ from resources.errors import PlatformError
 from resources.lake import Lake
 from resources.registry.identity import sha256
 from resources.registry.lineage import Made, Piece, Predicted, Source, Touched, lines, lives, touched
-from resources.registry.releases import MANIFEST, RECORD, SIGNATURE, ReleaseChanged, ReleaseMissing, Releases
+from resources.registry.releases import RECORD, SIGNATURE, ReleaseMissing, Releases
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
@@ -62,18 +62,12 @@ def made(releases: Releases, entries: Iterable[Entry], content_hash: str) -> Mad
     about = tuple(entry for entry in entries if entry.content_hash == content_hash)
     model = about[0].subject
     spans = lives(tuple(entries)).get(content_hash, ())
+    said = (one.payload["manifest_hash"] for one in about if "manifest_hash" in one.payload)
     try:
-        said, found = (
-            (one.payload["manifest_hash"] for one in about if "manifest_hash" in one.payload),
-            releases.verify(model, content_hash),
-        )
+        files = releases.files(model, content_hash, manifest_hash=next(said, None))
     except ReleaseMissing:
         return Made(entries=about, record={}, lives=spans)
-    if next(said, found) != found:
-        raise ReleaseChanged(
-            path=releases.path(model, content_hash), file=MANIFEST, what="is not the one that the ledger recorded, changed"
-        )
-    record, signature = (json.loads((releases.path(model, content_hash) / name).read_bytes()) for name in (RECORD, SIGNATURE))
+    record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
     return Made(entries=about, record=record, features=tuple(signature.get("features", ())), lives=spans)
 
 

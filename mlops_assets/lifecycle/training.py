@@ -204,7 +204,7 @@ def fitted(
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package, views=made.views))
     for name, one in made.tables.items():
         run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
-    run.artifact("model", releases.path(spec.name, content_hash))
+    run.artifact("model", releases.folder(spec.name, content_hash))
     run.tags(content_hash=content_hash)
     row = {
         "content_hash": content_hash,

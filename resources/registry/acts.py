@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import PlatformError
@@ -91,7 +90,7 @@ def desk(*, ledger_url: str, releases_root: str, keys_root: str) -> Desk:
     from resources.security.keys import ring_for
 
     ledger, release, people = (ring_for(one, keys_root=keys_root, releases_root=releases_root) for one in ("ledger", "release", "people"))
-    return Desk(ledger=ledger_at(ledger_url, str(ledger.root)), releases=Releases(Path(releases_root), release), people=people)
+    return Desk(ledger=ledger_at(ledger_url, str(ledger.root)), releases=Releases(releases_root, release), people=people)
 
 
 @dataclass(frozen=True, kw_only=True)

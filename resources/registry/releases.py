@@ -1,36 +1,34 @@
-"""The release store: write-once folders of named parts in safe formats, named by their content and verified before anything is read.
+"""The release store: write-once releases of named parts in safe formats, named by their content and verified before anything is read.
 
-``<root>/<model>/<content hash>/`` holds the parts, ``record.json``, ``signature.json`` (what serving must know) and ``manifest.json`` with
-the hash of every other file; ``<root>/.statements/`` holds what was signed of them. No pickle, in or out.
+A release is its parts, ``record.json``, ``signature.json`` (what serving must know) and ``manifest.json`` with the hash of every other
+file. A shelf keeps its bytes, in a folder or in S3, and beside them what was signed of them. No pickle, in or out.
 """
 
-import errno
 import json
 import os
 import re
-import shutil
-import time
-import uuid
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from resources.errors import PlatformError
 from resources.registry.formats import NAME, UnsafePart, decoded, encoded
 from resources.registry.identity import canonical, digest, sha256
+from resources.registry.shelf import Damaged, FolderShelf, Shelf, shelf_at
 from resources.registry.statement import Statements, stated
 from resources.registry.states import Entry
 from resources.security.keys import KeyRing, ring_for
-from resources.whole import read_regular, sync_folder
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 RECORD: Final = "record.json"
 SIGNATURE: Final = "signature.json"
-UNFINISHED: Final = ".unfinished"
-UNFINISHED_SECONDS: Final = 3600
+COPIES: Final = 4
+"""So many releases of a model are copied to this machine."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,7 +46,7 @@ class Release:
 class ReleaseMissing(PlatformError):
     """No such release in the store."""
 
-    def __init__(self, *, model: str, content_hash: str, root: Path) -> None:
+    def __init__(self, *, model: str, content_hash: str, root: str) -> None:
         super().__init__(
             f"{model}: release {content_hash[:12]} is not in {root}, so it cannot be loaded. "
             f"Materialize model/{model}/parts of its month again: equal data and code give the same release."
@@ -58,17 +56,17 @@ class ReleaseMissing(PlatformError):
 class ReleaseChanged(PlatformError):
     """A release whose bytes are not the ones that were written."""
 
-    def __init__(self, *, path: Path, file: str, what: str) -> None:
+    def __init__(self, *, model: str, content_hash: str, place: str, file: str, what: str) -> None:
         super().__init__(
-            f"release {path.parent.name}/{path.name[:12]}: {file} {what} since it was released, so it is refused unread. "
-            f"Restore {path} from a backup, or delete the folder and materialize the model's month again."
+            f"release {model}/{content_hash[:12]}: {file} {what} since it was released, so it is refused unread. "
+            f"Restore {place} from a backup, or delete it and materialize the model's month again."
         )
 
 
 class ReleaseNotWritten(PlatformError):
     """The store's disk refused."""
 
-    def __init__(self, *, model: str, root: Path, problem: OSError) -> None:
+    def __init__(self, *, model: str, root: str, problem: OSError) -> None:
         super().__init__(
             f"{model}: the release could not be written to {root}: {problem.strerror or problem}. Nothing half-written is left. "
             "Make room or give write permission there, then materialize again."
@@ -76,17 +74,33 @@ class ReleaseNotWritten(PlatformError):
 
 
 class Releases:
-    """A folder of releases. ``ring`` signs and verifies what is stated of them; by default the one for releases beside them."""
+    """A folder of releases, or ``s3://bucket/folder``. ``ring`` signs and verifies what is stated of them: by default ``keys`` beside them.
 
-    def __init__(self, root: Path | str, ring: KeyRing | None = None) -> None:
-        self.root = Path(root)
-        self.statements = Statements(root=self.root, ring=ring or ring_for("release", keys_root="", releases_root=str(root)))
+    What is loaded from S3 by its entry is copied to the folder ``copies`` of this machine, by default a temporary one. A copy saves the
+    way to S3 and is believed no more than S3 is: its statement and its bytes are checked in the same way, and what fails is fetched again.
+    """
+
+    def __init__(self, root: Path | str, ring: KeyRing | None = None, *, copies: Path | str | None = None) -> None:
+        self.shelf: Shelf = shelf_at(root)
+        self.root = self.shelf.place()
+        self.statements = Statements(shelf=self.shelf, ring=ring or ring_for("release", keys_root="", releases_root=self.root))
+        self._copies = Path(copies or Path(tempfile.gettempdir()) / f"mlops-releases-{os.getuid()}")
+
+    @cached_property
+    def here(self) -> "Releases":
+        """This store where it is a folder, else the copies."""
+        return self if isinstance(self.shelf, FolderShelf) else Releases(self._copies, self.statements.ring)
 
     def path(self, model: str, content_hash: str) -> Path:
-        """Where a release lies, whether or not it does."""
-        if not NAME.fullmatch(model) or not _HASH.fullmatch(content_hash):
-            raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
-        return self.root / model / content_hash
+        """The folder of this machine where a release or its copy lies, whether or not it does."""
+        return Path(self.here.shelf.place(model, self._named(model, content_hash)))
+
+    def folder(self, model: str, content_hash: str) -> Path:
+        """A release as a folder of this machine, every byte checked."""
+        files = self.files(model, content_hash)
+        if self.here is not self:
+            self._copy(model, content_hash, files)
+        return self.path(model, content_hash)
 
     def write(self, model: str, parts: Mapping[str, object], record: Mapping[str, Any], signature: Mapping[str, object]) -> str:
         """Store a release and return its content hash. Storing the same content again changes nothing, not even provenance.
@@ -98,10 +112,8 @@ class Releases:
             raise UnsafePart(model=model, part="", why="a release needs a model's name and at least one part")
         files |= {SIGNATURE: canonical(signature), RECORD: canonical({"provenance": {}, **record})}
         named, manifest = _manifest(model, files)
-        path = self.path(model, named)
         try:
-            if not path.exists():
-                _store(path, self.root / UNFINISHED, files | {MANIFEST: manifest})
+            self.shelf.store(model, named, files | {MANIFEST: manifest})
             self.verify(model, named)
         except OSError as problem:
             raise ReleaseNotWritten(model=model, root=self.root, problem=problem) from problem
@@ -109,11 +121,11 @@ class Releases:
 
     def load(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> Release:
         """Check every byte, then read: a release before it is registered. With ``manifest_hash`` a changed provenance is found as well."""
-        return _read(model, content_hash, self._verified(model, content_hash, manifest_hash))
+        return _read(model, content_hash, self.files(model, content_hash, manifest_hash=manifest_hash))
 
     def attest(self, model: str, content_hash: str, *, version: int) -> dict[str, str]:
         """Check every byte, then sign what the release is as version ``version``; the hashes and the signer, for the ledger."""
-        files = self._verified(model, content_hash, None)
+        files = self.files(model, content_hash)
         hashes = {name: sha256(content) for name, content in files.items()}
         about: dict[str, Any] = {"model": model, "content_hash": content_hash, "version": version}
         payload = stated(**about, record=json.loads(files[RECORD]), files=hashes)
@@ -124,41 +136,76 @@ class Releases:
 
     def of(self, entry: Entry) -> Release:
         """The release that a ledger's entry is about: its signed statement, then every byte is checked before anything is read."""
-        model, content_hash, said = entry.subject, entry.content_hash or "", self.statements.verified(entry)
-        files = self._verified(model, content_hash, entry.payload.get("manifest_hash"))
-        for name in sorted({*said, *files}):
-            if name not in files or said.get(name) != sha256(files[name]):
-                raise ReleaseChanged(path=self.path(model, content_hash), file=name, what="is not what the signed statement says, changed")
-        return _read(model, content_hash, files)
+        if self.here is self:
+            return _read(entry.subject, entry.content_hash or "", self._stated(entry))
+        with suppress(PlatformError):  # not copied yet, signed anew, or no longer what it was
+            return self.here.of(entry)
+        files = self._stated(entry)
+        with suppress(OSError):  # a copy that cannot be kept costs a fetch, no answer
+            self._copy(entry.subject, entry.content_hash or "", files)
+            self.statements.copy(entry, self.here.shelf)
+        return _read(entry.subject, entry.content_hash or "", files)
 
     def record(self, model: str, content_hash: str) -> dict[str, Any]:
         """Check every byte, then read the record alone: no part is decoded."""
-        return json.loads(self._verified(model, content_hash, None)[RECORD])
+        return json.loads(self.files(model, content_hash)[RECORD])
 
     def verify(self, model: str, content_hash: str) -> str:
         """Check every byte without reading anything into a model; the hash of the manifest, which covers all, provenance too."""
-        return sha256(self._verified(model, content_hash, None)[MANIFEST])
+        return sha256(self.files(model, content_hash)[MANIFEST])
 
-    def _verified(self, model: str, content_hash: str, manifest_hash: str | None) -> dict[str, bytes]:
-        path = self.path(model, content_hash)
-        if not path.is_dir():
+    def files(self, model: str, content_hash: str, *, manifest_hash: str | None = None) -> dict[str, bytes]:
+        """Every file of a release, every byte checked."""
+        try:
+            files = self.shelf.files(model, self._named(model, content_hash))
+        except Damaged as problem:
+            raise self._changed(model, content_hash, problem.file, problem.what) from problem
+        if files is None:
             raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
-        files = {file.name: _bytes(path, file.name) for file in sorted(path.iterdir())}
         raw = files.get(MANIFEST, b"")
         if manifest_hash not in {None, sha256(raw)}:
-            raise ReleaseChanged(path=path, file=MANIFEST, what="is not the one that the ledger recorded; it was changed")
+            raise self._changed(model, content_hash, MANIFEST, "is not the one that the ledger recorded; it was changed")
         try:
             found, listed = _listed(files), json.loads(raw)["files"]
             for name in sorted({*found, *listed}):
                 if found.get(name) != listed.get(name):
                     what = "added" if name not in listed else "changed" if name in found else "removed"
-                    raise ReleaseChanged(path=path, file=name, what=f"was {what}")
+                    raise self._changed(model, content_hash, name, f"was {what}")
             whole = _manifest(model, files) == (content_hash, raw)
         except (ValueError, KeyError, TypeError, AttributeError):  # not even the shape that we write
             whole = False
         if not whole:
-            raise ReleaseChanged(path=path, file=MANIFEST, what="was changed" if MANIFEST in files else "was removed")
+            raise self._changed(model, content_hash, MANIFEST, "was changed" if MANIFEST in files else "was removed")
         return files
+
+    def _stated(self, entry: Entry) -> dict[str, bytes]:
+        """Every file of the release that an entry is about, each as the signed statement says."""
+        model, content_hash, said = entry.subject, entry.content_hash or "", self.statements.verified(entry)
+        files = self.files(model, content_hash, manifest_hash=entry.payload.get("manifest_hash"))
+        for name in sorted({*said, *files}):
+            if name not in files or said.get(name) != sha256(files[name]):
+                raise self._changed(model, content_hash, name, "is not what the signed statement says, changed")
+        return files
+
+    def _copy(self, model: str, content_hash: str, files: Mapping[str, bytes]) -> None:
+        shelf = self.here.shelf
+        with suppress(Damaged):
+            if shelf.files(model, content_hash) == files:  # somebody may be reading it
+                return
+        shelf.free(model, content_hash)
+        shelf.store(model, content_hash, files)
+        for old in sorted(shelf.kept(model), key=lambda one: one.at)[:-COPIES]:
+            shelf.free(model, old.content_hash)
+
+    def _named(self, model: str, content_hash: str) -> str:
+        """The content hash, unless it or the model's name could lead out of the store."""
+        if not NAME.fullmatch(model) or not _HASH.fullmatch(content_hash):
+            raise ReleaseMissing(model=model, content_hash=content_hash, root=self.root)
+        return content_hash
+
+    def _changed(self, model: str, content_hash: str, file: str, what: str) -> ReleaseChanged:
+        place = self.shelf.place(model, content_hash)
+        return ReleaseChanged(model=model, content_hash=content_hash, place=place, file=file, what=what)
 
 
 def _read(model: str, content_hash: str, files: Mapping[str, bytes]) -> Release:
@@ -166,31 +213,6 @@ def _read(model: str, content_hash: str, files: Mapping[str, bytes]) -> Release:
     parts = {name.split(".")[0]: decoded(model, name, files[name]) for name in _parts(files)}
     record, signature = (json.loads(files[name]) for name in (RECORD, SIGNATURE))
     return Release(model=model, content_hash=content_hash, parts=parts, record=record, signature=signature)
-
-
-def _store(path: Path, drafts: Path, files: Mapping[str, bytes]) -> None:
-    """Write beside, then rename: the release is there whole or not at all. Whoever comes second keeps the first."""
-    for left in drafts.glob("*"):  # by writers that were killed
-        with suppress(FileNotFoundError):  # or by one that has finished meanwhile
-            if left.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-    draft = drafts / f"{path.name}.{uuid.uuid4().hex}"
-    try:
-        draft.mkdir(parents=True)
-        for name, content in files.items():
-            with (draft / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            (draft / name).chmod(0o444)
-        sync_folder(draft)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.rename(path)
-        sync_folder(path.parent)
-    except OSError as problem:
-        shutil.rmtree(draft, ignore_errors=True)
-        if problem.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-            raise
 
 
 def _parts(files: Mapping[str, bytes]) -> list[str]:
@@ -209,14 +231,3 @@ def _manifest(model: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 def _listed(files: Mapping[str, bytes]) -> dict[str, object]:
     return {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items() if name != MANIFEST}
-
-
-def _bytes(path: Path, name: str) -> bytes:
-    """Content of a file of a release."""
-    try:
-        return read_regular(path / name)
-    except OSError as problem:
-        what = {errno.ELOOP: "became a link", errno.EINVAL: "became something other than a file"}
-        raise ReleaseChanged(
-            path=path, file=name, what=what.get(problem.errno or 0, f"became unreadable ({problem.strerror})")
-        ) from problem

@@ -6,7 +6,6 @@ The only module of this package that knows Dagster; the database behind it is im
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -33,14 +32,16 @@ class NeverRegistered(PlatformError):
 
 
 class Registry(dg.ConfigurableResource[Any]):
-    """What is released, and what is live: ``ledger_url`` a SQLAlchemy URL, ``releases_root`` a folder.
+    """What is released, and what is live: ``ledger_url`` a SQLAlchemy URL, ``releases_root`` a folder or ``s3://bucket/folder``.
 
-    ``keys_root`` is the folder of the key rings; when empty, ``keys`` beside the releases.
+    ``keys_root`` is the folder of the key rings; when empty, ``keys`` beside a folder of releases. ``copies`` is the folder of this machine
+    where what is loaded from S3 is kept for the next time; when empty, a temporary one.
     """
 
     ledger_url: str
     releases_root: str
     keys_root: str = ""
+    copies: str = ""
 
     def ledger(self) -> "Ledger":
         """The ledger; one engine a process."""
@@ -54,7 +55,7 @@ class Registry(dg.ConfigurableResource[Any]):
 
     def releases(self) -> Releases:
         """The release store."""
-        return Releases(Path(self.releases_root), self.ring("release"))
+        return Releases(self.releases_root, self.ring("release"), copies=self.copies)
 
     def ring(self, purpose: Purpose) -> KeyRing:
         """The keys for one purpose."""

@@ -2,7 +2,7 @@
 
 An in-toto Statement v1 (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md) with a SLSA provenance predicate v1
 (https://slsa.dev/spec/v1.0/provenance) in a DSSE envelope (https://github.com/secure-systems-lab/dsse/blob/master/protocol.md), at
-``<root>/.statements/<model>/<content hash>/<version>.dsse.json``: beside the releases, so that whoever lists or frees them meets none.
+``.statements/<model>/<content hash>/<version>.dsse.json`` of a shelf: beside the releases, so that whoever lists or frees them meets none.
 """
 
 import base64
@@ -11,14 +11,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from resources.errors import PlatformError
 from resources.registry.identity import canonical, digest, sha256
+from resources.registry.shelf import Shelf
 from resources.registry.states import Entry
 from resources.security.keys import KeyDamaged, KeyRevoked, KeyRing, KeyUnknown, Signature, SignatureInvalid
-from resources.whole import read_regular, write_whole
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://slsa.dev/provenance/v1"
@@ -27,6 +26,7 @@ BUILD: Final = "urn:mlops-assets:release:1"
 BUILDER: Final = "urn:mlops-assets:platform:"
 LOCK: Final = "requirements-serve.lock"
 FOLDER: Final = ".statements"
+Names = tuple[str, ...]
 
 
 class NotSigned(PlatformError):
@@ -42,18 +42,18 @@ class NotSigned(PlatformError):
 class StatementMissing(PlatformError):
     """A statement that the ledger names and that is not in the store."""
 
-    def __init__(self, *, path: Path, model: str, version: int) -> None:
+    def __init__(self, *, place: str, model: str, version: int) -> None:
         super().__init__(
-            f"{model} version {version}: its signed statement {path} is missing, so it is not loaded. Restore it from a backup."
+            f"{model} version {version}: its signed statement {place} is missing, so it is not loaded. Restore it from a backup."
         )
 
 
 class StatementChanged(PlatformError):
     """A statement that is not what was signed."""
 
-    def __init__(self, *, path: Path, model: str, version: int, what: str) -> None:
+    def __init__(self, *, place: str, model: str, version: int, what: str) -> None:
         super().__init__(
-            f"{model} version {version}: its signed statement {path} {what}, so it is not loaded. Restore it from a backup, "
+            f"{model} version {version}: its signed statement {place} {what}, so it is not loaded. Restore it from a backup, "
             "and find out who changed it."
         )
 
@@ -61,9 +61,9 @@ class StatementChanged(PlatformError):
 class StatementForeign(PlatformError):
     """A statement, truly signed, about something else."""
 
-    def __init__(self, *, path: Path, model: str, version: int, says: object) -> None:
+    def __init__(self, *, place: str, model: str, version: int, says: object) -> None:
         super().__init__(
-            f"{model} version {version}: the signed statement {path} is not the one that the ledger recorded for it: it speaks of {says}. "
+            f"{model} version {version}: the signed statement {place} is not the one that the ledger recorded for it: it speaks of {says}. "
             "It is not loaded. Restore the statement from a backup, and find out who put another in its place."
         )
 
@@ -124,83 +124,95 @@ def authenticated(payload: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Statements:
-    """The statements of a release store, and the ring that signs and verifies them."""
+    """The statements on a shelf of releases, and the ring that signs and verifies them."""
 
-    root: Path
+    shelf: Shelf
     ring: KeyRing
 
-    def path(self, model: str, content_hash: str, version: int) -> Path:
+    def place(self, model: str, content_hash: str, version: int) -> str:
         """Where the statement about a version lies."""
-        return self.root / FOLDER / model / content_hash / f"{version}.dsse.json"
+        return self.shelf.place(*_names(model, content_hash, version))
 
     def write(self, payload: bytes, *, model: str, content_hash: str, version: int) -> dict[str, str]:
         """Keep a signed statement and return its hash and its signer; one that is there and good stays as it is."""
-        path = self.path(model, content_hash, version)
+        names = _names(model, content_hash, version)
         with suppress(StatementMissing, StatementChanged, SignerRefused):  # nothing yet, or left by a killed one: no entry leans on it
-            kept, signature = self._signed(path, model, version)
+            kept, signature = self._signed(names, model, version)
             if kept == payload:
                 return {"statement_hash": sha256(kept), "key_id": signature.key_id}
-        return self._keep(path, payload)
+        return self._keep(names, payload)
 
     def verified(self, entry: Entry) -> dict[str, str]:
         """SHA-256 of each file of the release that an entry is about, by its statement: signed by a good key, about this very entry."""
-        model, version = entry.subject, entry.version or 0
-        path = self._path_of(entry)
-        payload, _ = self._signed(path, model, version)
-        return self._files(path, payload, entry)
+        names = _named(entry)
+        payload, _ = self._signed(names, entry.subject, entry.version or 0)
+        return self._files(names, payload, entry)
 
     def resign(self, entry: Entry) -> dict[str, str]:
         """Sign the statement that the ledger recorded with the current key, whoever signed it before; its hash stays."""
-        path = self._path_of(entry)
-        payload, _ = self._read(path, entry.subject, entry.version or 0)
-        self._files(path, payload, entry)
-        return self._keep(path, payload)
+        names = _named(entry)
+        payload, _ = self._read(names, entry.subject, entry.version or 0)
+        self._files(names, payload, entry)
+        return self._keep(names, payload)
 
-    def _path_of(self, entry: Entry) -> Path:
-        if not entry.payload.get("statement_hash") or not entry.content_hash or not entry.version:
-            raise NotSigned(entry=entry)
-        return self.path(entry.subject, entry.content_hash, entry.version)
+    def copy(self, entry: Entry, shelf: Shelf) -> None:
+        """Keep the statement about an entry on another shelf as well, as it is."""
+        shelf.replace(self.shelf.read(*_named(entry)), *_named(entry))
 
-    def _files(self, path: Path, payload: bytes, entry: Entry) -> dict[str, str]:
+    def _files(self, names: Names, payload: bytes, entry: Entry) -> dict[str, str]:
         """The files that a statement names, if it is the one that the ledger recorded for the entry."""
         about = {"model": entry.subject, "version": entry.version, "content_hash": entry.content_hash}
         if sha256(payload) != entry.payload["statement_hash"] or _about(payload) != about:
-            raise StatementForeign(path=path, model=entry.subject, version=entry.version or 0, says=_about(payload))
+            place = self.shelf.place(*names)
+            raise StatementForeign(place=place, model=entry.subject, version=entry.version or 0, says=_about(payload))
         return {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
 
-    def _keep(self, path: Path, payload: bytes) -> dict[str, str]:
+    def _keep(self, names: Names, payload: bytes) -> dict[str, str]:
         signature = self.ring.sign(authenticated(payload))
-        write_whole(path, _envelope(payload, signature), mode=0o444, durable=True)
+        self.shelf.replace(_envelope(payload, signature), *names)
         return {"statement_hash": sha256(payload), "key_id": signature.key_id}
 
-    def _signed(self, path: Path, model: str, version: int) -> tuple[bytes, Signature]:
+    def _signed(self, names: Names, model: str, version: int) -> tuple[bytes, Signature]:
         """Payload and signature of an envelope, the signature verified."""
-        payload, signature = self._read(path, model, version)
+        payload, signature = self._read(names, model, version)
         try:
             self.ring.verify(authenticated(payload), signature.key_id, signature.value)
         except SignatureInvalid as problem:
             what = f"is not what key {signature.key_id} signed"
-            raise StatementChanged(path=path, model=model, version=version, what=what) from problem
+            raise StatementChanged(place=self.shelf.place(*names), model=model, version=version, what=what) from problem
         except (KeyUnknown, KeyRevoked, KeyDamaged) as problem:
             raise SignerRefused(model=model, version=version, problem=problem) from problem
         return payload, signature
 
-    def _read(self, path: Path, model: str, version: int) -> tuple[bytes, Signature]:
+    def _read(self, names: Names, model: str, version: int) -> tuple[bytes, Signature]:
         """Payload and signature of an envelope, not verified; an envelope is spelled in one way, so that no byte of it is free."""
+        place = self.shelf.place(*names)
         try:
-            raw = read_regular(path)
+            raw = self.shelf.read(*names)
             said = json.loads(raw)
             payload, (one,) = base64.b64decode(said["payload"], validate=True), said["signatures"]
             signature = Signature(key_id=str(one["keyid"]), value=base64.b64decode(one["sig"], validate=True))
         except FileNotFoundError as problem:
-            raise StatementMissing(path=path, model=model, version=version) from problem
+            raise StatementMissing(place=place, model=model, version=version) from problem
         except OSError as problem:
-            raise StatementChanged(path=path, model=model, version=version, what=f"is no file ({problem.strerror})") from problem
+            raise StatementChanged(place=place, model=model, version=version, what=f"is no file ({problem.strerror})") from problem
         except (ValueError, KeyError, TypeError, binascii.Error) as problem:
-            raise StatementChanged(path=path, model=model, version=version, what="is no DSSE envelope") from problem
+            raise StatementChanged(place=place, model=model, version=version, what="is no DSSE envelope") from problem
         if raw != _envelope(payload, signature):
-            raise StatementChanged(path=path, model=model, version=version, what="is spelled in another way than it was written")
+            raise StatementChanged(place=place, model=model, version=version, what="is spelled in another way than it was written")
         return payload, signature
+
+
+def _names(model: str, content_hash: str, version: int) -> Names:
+    """What a statement is called on its shelf."""
+    return FOLDER, model, content_hash, f"{version}.dsse.json"
+
+
+def _named(entry: Entry) -> Names:
+    """What the statement about an entry is called."""
+    if not entry.payload.get("statement_hash") or not entry.content_hash or not entry.version:
+        raise NotSigned(entry=entry)
+    return _names(entry.subject, entry.content_hash, entry.version)
 
 
 def _about(payload: bytes) -> object:

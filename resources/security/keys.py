@@ -86,6 +86,16 @@ class RingUnavailable(PlatformError):
         )
 
 
+class KeysNowhere(PlatformError):
+    """Rings of keys without a place."""
+
+    def __init__(self, *, releases_root: str) -> None:
+        super().__init__(
+            f"the rings of keys have no place: releases are in {releases_root}, and keys do not lie beside them there, where whoever may "
+            "write a release could write its key. Name a folder of this machine, in MLOPS_KEYS or keys_root."
+        )
+
+
 class SignatureInvalid(PlatformError):
     """A signature that is not of this content."""
 
@@ -260,7 +270,13 @@ class KeyRing:
 
 
 def ring_for(purpose: Purpose, *, keys_root: str, releases_root: str) -> KeyRing:
-    """The ring for a purpose in the folder of rings: ``keys_root``, or when that is empty, ``keys`` beside the releases."""
+    """The ring for a purpose in the folder of rings: ``keys_root``, or when that is empty, ``keys`` beside a folder of releases.
+
+    Raises:
+        KeysNowhere: releases are in no folder, and nothing says where the rings are.
+    """
+    if not keys_root and "://" in releases_root:
+        raise KeysNowhere(releases_root=releases_root)
     return KeyRing((Path(keys_root) if keys_root else Path(releases_root).with_name("keys")) / purpose)
 
 

@@ -74,7 +74,8 @@ class Host:
 
         said, worker = self.declaration, f"{self.run.run if self.run else 'stock'}/{os.getpid()}"
         heads, release = (ring_for(one, keys_root=said.keys_root, releases_root=said.releases_root) for one in ("ledger", "release"))
-        ledger, releases = Ledger(said.ledger_url, heads), Releases(said.releases_root, release)
+        copies = Path(self.run.home) / "copies" if self.run else None
+        ledger, releases = Ledger(said.ledger_url, heads), Releases(said.releases_root, release, copies=copies)
         return Follower(routes=said.routes, ledger=ledger, releases=releases, worker=worker)
 
 

@@ -78,7 +78,7 @@ def test_the_script_names_a_file_that_was_changed_added_or_removed(home: Home) -
 
 
 def test_openssl_refuses_a_statement_that_was_changed(home: Home) -> None:
-    path = home.registry.releases().statements.path("churn", str(home.entry.content_hash), 1)
+    path = Path(home.registry.releases().statements.place("churn", str(home.entry.content_hash), 1))
     envelope = json.loads(path.read_bytes())
     envelope["signatures"][0]["sig"] = envelope["signatures"][0]["sig"][::-1].lstrip("=") + "=="
     path.chmod(0o644)

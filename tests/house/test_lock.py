@@ -14,7 +14,7 @@ from tests.house.sources import PACKAGES, ROOT, imported, locked, modules
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: Final[dict[str, list[str]]] = PROJECT["optional-dependencies"]
-LOCKED_EXTRAS: Final = ("serve", "k8s", "dev")
+LOCKED_EXTRAS: Final = ("serve", "k8s", "formats", "dev")
 EITHER: Final = pytest.mark.parametrize("lock", ["requirements.lock", "requirements-serve.lock"])
 
 

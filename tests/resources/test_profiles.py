@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is de
 URLS = {
     "lake_uri": "s3://lake/tables",
     "ledger_url": "postgresql+psycopg://mlops@ledger/mlops",
+    "releases_uri": "s3://releases/mlops",
     "features_url": "postgresql+psycopg://mlops@features/feast",
     "tracking_uri": "http://tracking:5000",
     "artifacts_uri": "s3://artifacts",
@@ -32,6 +33,7 @@ def places(found: Resources) -> dict[str, str]:
     return {
         "lake_uri": found.lake.root,
         "ledger_url": found.registry.ledger_url,
+        "releases_uri": found.registry.releases_root,
         "features_url": found.feature_store.registry_url,
         "tracking_uri": found.tracking.uri,
         "artifacts_uri": found.tracking.artifacts,
@@ -46,7 +48,8 @@ def test_each_setting_reaches_the_resource_that_it_names(tmp_path: Path, environ
     found = select(settings, project="acme")
     assert places(found) == URLS
     assert isinstance(found.serving, Serving)
-    assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], found.registry.releases_root)
+    assert (found.serving.ledger_url, found.serving.releases_root) == (URLS["ledger_url"], URLS["releases_uri"])
+    assert (found.registry.ring("release").root, found.registry.copies) == (tmp_path / "keys" / "release", str(tmp_path / "copies"))
 
 
 def test_the_key_rings_lie_where_the_setting_says_else_in_the_home(tmp_path: Path) -> None:
@@ -62,7 +65,7 @@ def test_the_key_rings_lie_where_the_setting_says_else_in_the_home(tmp_path: Pat
 def test_without_settings_everything_lies_in_the_home(tmp_path: Path) -> None:
     found = select(Settings.from_environment({"MLOPS_HOME": str(tmp_path)}), project="acme")
     named = [place for place in places(found).values() if place]
-    assert len(named) == 4
+    assert len(named) == 5
     assert [place for place in named if str(tmp_path) not in place] == []
     assert list(tmp_path.iterdir()) == []
 

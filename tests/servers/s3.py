@@ -30,6 +30,11 @@ class S3:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
+    def environment(self) -> dict[str, str]:
+        """What names it to our own processes, in the usual variables."""
+        opens = {"AWS_ACCESS_KEY_ID": self.name, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_DEFAULT_REGION": REGION}
+        return {**opens, "AWS_ENDPOINT_URL": self.url, "AWS_ALLOW_HTTP": "true", "AWS_EC2_METADATA_DISABLED": "true"}
+
     def client(self) -> Any:
         """A bare client."""
         said: dict[str, Any] = {"aws_access_key_id": self.name, "aws_secret_access_key": self.secret, "region_name": REGION}

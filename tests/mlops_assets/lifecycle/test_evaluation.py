@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -114,13 +113,10 @@ def test_an_answer_is_timed_through_the_code_of_the_service_and_files_are_weighe
     assert tight == {"latency of one answer": False, "size of the release": False, "licence": True, "card": True}
 
 
-def test_a_release_weighs_the_same_however_long_its_record_is(tmp_path: Path) -> None:
-    (tmp_path / "booster.lgb.txt").write_bytes(b"x" * 700)
-    (tmp_path / "signature.json").write_bytes(b"x" * 30)
+def test_a_release_weighs_the_same_however_long_its_record_is() -> None:
+    parts = {"booster.lgb.txt": b"x" * 700, "signature.json": b"x" * 30}
     for length in (10, 5000):
-        (tmp_path / "record.json").write_bytes(b"x" * length)
-        (tmp_path / "manifest.json").write_bytes(b"x" * length)
-        assert weight(tmp_path) == 730
+        assert weight({**parts, "record.json": b"x" * length, "manifest.json": b"x" * length}) == 730
 
 
 def test_groups_are_compared_on_the_held_out_days() -> None:

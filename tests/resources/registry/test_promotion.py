@@ -78,7 +78,7 @@ def test_a_release_whose_record_lacks_a_field_is_neither_registered_nor_signed(r
     with pytest.raises(RecordIncomplete, match=rf"churn: the record .*nothing was registered\.\n  {part}\.{field}: Field required"):
         registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
     assert registry.ledger().seq() == 0
-    assert not registry.releases().statements.path("churn", name, 1).exists()
+    assert not Path(registry.releases().statements.place("churn", name, 1)).exists()
 
 
 def test_what_is_registered_already_is_not_asked_again_for_its_record(registry: Registry) -> None:

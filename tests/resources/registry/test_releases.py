@@ -97,7 +97,7 @@ def test_writing_again_keeps_the_first_provenance(store: Releases, released: Pat
 
 def test_nothing_unfinished_is_left_behind(store: Releases, released: Path) -> None:
     assert released.is_dir()
-    assert list((store.root / ".unfinished").iterdir()) == []
+    assert list(Path(store.root, ".unfinished").iterdir()) == []
 
 
 def test_released_files_are_read_only(released: Path) -> None:
@@ -121,7 +121,7 @@ class Custom:
 def test_a_part_without_a_safe_format_is_refused_by_name(store: Releases, value: object, why: str) -> None:
     with pytest.raises(UnsafePart, match=f"churn: part 'model' cannot be stored: .*{why}"):
         store.write("churn", {"model": value}, RECORD, SIGNATURE)
-    assert not store.root.exists()
+    assert not Path(store.root).exists()
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden", "record", "manifest", "", "two words"])
@@ -244,7 +244,7 @@ def test_forged_provenance_is_found_with_the_ledgers_hash(store: Releases, relea
 
 
 def test_a_release_under_another_models_name_is_refused(store: Releases, released: Path) -> None:
-    shutil.copytree(released, store.root / "delay" / released.name)
+    shutil.copytree(released, Path(store.root, "delay", released.name))
     with pytest.raises(ReleaseChanged, match=r"release delay/.*manifest\.json was changed"):
         store.load("delay", released.name)
 
@@ -265,7 +265,7 @@ def test_a_manifest_may_not_point_outside(store: Releases, released: Path) -> No
 
 def test_writing_over_a_changed_release_is_refused_and_mends_nothing(store: Releases, released: Path) -> None:
     rewrite(released / "categories.json", b"{}")
-    with pytest.raises(ReleaseChanged, match=r"categories\.json was changed.* delete the folder and materialize"):
+    with pytest.raises(ReleaseChanged, match=r"categories\.json was changed.* delete it and materialize"):
         store.write("churn", PARTS, RECORD, SIGNATURE)
 
 
@@ -294,10 +294,10 @@ except ReleaseNotWritten as problem:
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing_half_written(store: Releases) -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(store.root)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", LIMITED, store.root], capture_output=True, text=True, check=True)
     assert "churn: the release could not be written" in done.stdout
     assert "File too large" in done.stdout
-    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+    assert [path for path in Path(store.root).rglob("*") if path.is_file()] == []
 
 
 KILLED = """
@@ -316,15 +316,15 @@ releases.Releases(sys.argv[1]).write("churn", {"weights": [1.0, 2.0]}, {"identit
 
 @pytest.mark.parametrize("after", [1, 3, 4, 5, 6])
 def test_a_writer_killed_anywhere_leaves_a_whole_release_or_none(store: Releases, after: int) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(store.root), str(after)], check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, store.root, str(after)], check=False)
     assert killed.returncode == -9
     named = store.write("churn", {"weights": [1.0, 2.0]}, {"identity": {}}, {})
-    assert [path.name for path in (store.root / "churn").iterdir()] == [named]
+    assert [path.name for path in Path(store.root, "churn").iterdir()] == [named]
     assert store.load("churn", named).parts == {"weights": [1.0, 2.0]}
 
 
 def test_drafts_of_killed_writers_are_swept_after_a_while(store: Releases) -> None:
-    drafts = store.root / ".unfinished"
+    drafts = Path(store.root, ".unfinished")
     for name, age in (("old", 7200), ("young", 60)):
         (drafts / name).mkdir(parents=True)
         stamp = (drafts / name).stat().st_mtime - age
@@ -334,8 +334,8 @@ def test_drafts_of_killed_writers_are_swept_after_a_while(store: Releases) -> No
 
 
 def test_a_draft_that_goes_while_others_are_swept_disturbs_nobody(store: Releases) -> None:
-    (store.root / ".unfinished").mkdir(parents=True)
-    (store.root / ".unfinished" / "gone").symlink_to("nowhere")  # listed, and no longer there when it is looked at
+    Path(store.root, ".unfinished").mkdir(parents=True)
+    Path(store.root, ".unfinished", "gone").symlink_to("nowhere")  # listed, and no longer there when it is looked at
     assert store.load("churn", store.write("churn", PARTS, RECORD, SIGNATURE)).record == RECORD
 
 
@@ -349,7 +349,7 @@ print(Releases(sys.argv[1]).write("churn", {"weights": list(range(10000))}, {"id
 
 
 def test_writers_of_the_same_release_at_once_all_succeed(store: Releases) -> None:
-    command = [sys.executable, "-c", TOGETHER, str(store.root)]
+    command = [sys.executable, "-c", TOGETHER, store.root]
     writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for writer in writers:
         assert writer.stdout is not None
@@ -360,4 +360,4 @@ def test_writers_of_the_same_release_at_once_all_succeed(store: Releases) -> Non
         writer.stdin.flush()
     named = {writer.communicate(timeout=60)[0].strip() for writer in writers}
     assert [writer.returncode for writer in writers] == [0] * 4
-    assert [path.name for path in (store.root / "churn").iterdir()] == list(named)
+    assert [path.name for path in Path(store.root, "churn").iterdir()] == list(named)

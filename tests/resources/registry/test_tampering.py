@@ -20,12 +20,14 @@ from resources.registry.heads import LedgerTampered
 from resources.registry.identity import canonical, sha256
 from resources.registry.releases import ReleaseChanged, ReleaseMissing, ReleaseNotWritten
 from resources.registry.resource import NeverRegistered, Registry
+from resources.registry.shelf import FolderShelf
 from resources.registry.statement import (
     NotSigned,
     SignerRefused,
     StatementChanged,
     StatementForeign,
     StatementMissing,
+    Statements,
     authenticated,
     stated,
 )
@@ -58,7 +60,7 @@ class Shop:
         return self.releases.path(entry.subject, str(entry.content_hash))
 
     def statement(self, entry: Entry) -> Path:
-        return self.releases.statements.path(entry.subject, str(entry.content_hash), int(entry.version or 0))
+        return Path(self.releases.statements.place(entry.subject, str(entry.content_hash), int(entry.version or 0)))
 
     def key(self, kind: str = "pub") -> Path:
         return self.ring.root / f"{self.entry.payload['key_id']}.{kind}"
@@ -83,10 +85,9 @@ def sign(shop: Shop, ring: KeyRing, **more: Any) -> bytes:
     files = {path.name: sha256(path.read_bytes()) for path in shop.folder(shop.entry).iterdir()}
     about: dict[str, Any] = {"model": "churn", "version": 1, "content_hash": shop.entry.content_hash, "files": files, "record": RECORD}
     payload = stated(**{**about, **more})
-    shop_releases = shop.releases.statements
-    made = replace(shop_releases, root=shop_releases.root / "forged", ring=ring)
+    made = Statements(shelf=FolderShelf(ring.root / "forged"), ring=ring)
     made.write(payload, model="churn", content_hash="0" * 64, version=1)
-    return made.path("churn", "0" * 64, 1).read_bytes()
+    return Path(made.place("churn", "0" * 64, 1)).read_bytes()
 
 
 def test_what_nobody_touched_is_loaded(shop: Shop) -> None:
@@ -379,7 +380,7 @@ def test_a_payload_that_states_nothing_is_not_signed_again(shop: Shop) -> None:
 
 def test_registering_again_after_a_kill_keeps_the_statement_and_mends_one_that_was_left_broken(shop: Shop) -> None:
     named = str(shop.entry.content_hash)
-    path = shop.releases.statements.path("churn", named, 9)
+    path = Path(shop.releases.statements.place("churn", named, 9))
     first = shop.releases.attest("churn", named, version=9)
     stamp = path.stat().st_mtime_ns
     assert shop.releases.attest("churn", named, version=9) == first
@@ -391,7 +392,7 @@ def test_registering_again_after_a_kill_keeps_the_statement_and_mends_one_that_w
 
 def test_a_statement_that_cannot_be_written_registers_nothing(shop: Shop) -> None:
     named = shop.releases.write("churn", {"weight": 3.0}, RECORD, {})
-    shop.releases.statements.path("churn", named, 3).parent.write_text("a file where the folder should be")
+    Path(shop.releases.statements.place("churn", named, 3)).parent.write_text("a file where the folder should be")
     with pytest.raises(ReleaseNotWritten, match="churn: the release could not be written to"):
         shop.registry.register("churn", named, mlflow_run_id="run", actor="gate", data_at=datetime(2013, 4, 1, tzinfo=UTC))
     assert len(shop.registry.ledger().entries("churn")) == 2

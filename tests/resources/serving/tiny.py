@@ -37,10 +37,15 @@ def boosted(parts, examples):
 class Tiny:
     """One project ``package`` below ``folder`` with models ``tiny`` and, on request, others; one ledger, one release store."""
 
-    def __init__(self, folder: Path, package: str = "tinyco") -> None:
+    def __init__(self, folder: Path, package: str = "tinyco", *, releases_root: str = "") -> None:
         self.package = package
         self.source = folder / "source"
-        self.registry = Registry(ledger_url=f"sqlite:///{folder}/ledger.db", releases_root=str(folder / "releases"))
+        self.registry = Registry(
+            ledger_url=f"sqlite:///{folder}/ledger.db",
+            releases_root=releases_root or str(folder / "releases"),
+            keys_root=str(folder / "keys"),
+            copies=str(folder / "copies"),
+        )
         self.ledger, self.releases = self.registry.ledger(), self.registry.releases()
         self.write(offset=0.0)
 
