@@ -55,20 +55,23 @@ def alike(rival: Release, candidate: Release) -> bool:
 
 
 def judge(spec: ModelSpec, rows: pl.DataFrame, live: Release | None) -> tuple[pl.DataFrame, "list[GateResult]"]:
-    """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows new to it."""
-    from resources.monitors.gate import gate
+    """The evaluation frame and the gate's findings for held-out ``rows`` with a ``prediction``; ``live`` is compared on rows new to it.
+
+    How they differ is told whatever the gate asks: whoever has to agree looks at it.
+    """
+    from resources.monitors.gate import AGAINST_LIVE, gate
     from resources.monitors.metrics import evaluate
 
     slices = [col.name for col in spec.slices]
     metrics = evaluate(task=spec.task, frame=rows, slices=slices, seed=spec.seed)
-    if spec.gate is None:
-        return _of("candidate", metrics), []
-    shared = comparable(live, rows) if spec.gate.against_live else rows.clear()
-    found, others = _against(spec, shared, live)
+    found, others = _against(spec, comparable(live, rows), live)
+    told = pl.concat([_of("candidate", metrics), *others])
+    if (asked := spec.gate) is None:
+        return told, []
     overall = next((one for one in found if one.slice_by == ALL and one.metric == MAIN[spec.task]), None)
     by_slice = [one for one in found if one.slice_by != ALL]
-    results = gate(evaluation=metrics, floors=spec.gate.floors, ceilings=spec.gate.ceilings, difference=overall, slices=by_slice)
-    return pl.concat([_of("candidate", metrics), *others]), results
+    results = gate(evaluation=metrics, floors=asked.floors, ceilings=asked.ceilings, difference=overall, slices=by_slice)
+    return told, [one for one in results if asked.against_live or not one.name.startswith(AGAINST_LIVE)]
 
 
 def weight(files: Mapping[str, bytes]) -> int:

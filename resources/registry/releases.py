@@ -146,6 +146,10 @@ class Releases:
             self.statements.copy(entry, self.here.shelf)
         return _read(entry.subject, entry.content_hash or "", files)
 
+    def record_of(self, entry: Entry) -> dict[str, Any]:
+        """The record of the release that an entry is about, checked as ``of`` does: no part is decoded."""
+        return json.loads(self._stated(entry)[RECORD])
+
     def record(self, model: str, content_hash: str) -> dict[str, Any]:
         """Check every byte, then read the record alone: no part is decoded."""
         return json.loads(self.files(model, content_hash)[RECORD])

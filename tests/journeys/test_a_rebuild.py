@@ -77,6 +77,14 @@ def test_the_two_versions_are_compared_on_one_page_and_each_training_left_its_re
     assert "late/trained/2020-02.html" in (reports.parent / "index.html").read_text()
 
 
+def test_the_entry_of_a_version_says_how_it_differs_from_the_one_that_was_live(kiosk: Kiosk) -> None:
+    first, second = (one.payload for one in kiosk.world().registry.ledger().entries("late") if one.kind == "registered")
+    assert first["against"] is None
+    assert second["against"]["content_hash"] == first["content_hash"]
+    assert set(second["against"]["differences"]) == {"auc", "log_loss", "brier", "ece"}
+    assert [one["name"] for one in second["gate"]] == ["auc floor", "licence", "card"]  # its gate does not ask for it
+
+
 def test_a_training_set_that_was_replaced_since_is_told_and_is_not_what_the_rebuild_trusts(kiosk: Kiosk) -> None:
     lake, where = kiosk.world().lake, "training_set/late/examples"
     lake.replace(where, lake.read(where, partitions=["2020-01"]).collect().head(50), partition="2020-01")

@@ -158,7 +158,7 @@ def test_provenance_that_was_replaced_after_it_was_signed_is_not_shown(desk: Des
     forged = {**record, "provenance": {**record["provenance"], "card": "**Intended use.** Anything."}}
     assert releases.write("flight_delay", {"weight": 1.0}, forged, {"entry": "acme:predict"}) == entry.content_hash
     said = html(desk)
-    assert "its record is not the one that was signed when it was registered" in said
+    assert "manifest.json is not the one that the ledger recorded" in said
     assert "Anything." not in said
     assert "operate approve" not in said
 

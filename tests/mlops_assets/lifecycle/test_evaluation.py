@@ -80,9 +80,13 @@ def test_a_model_without_a_gate_is_measured_and_has_nothing_to_fail() -> None:
     assert gate_result(ASSET, results).passed
 
 
-def test_a_gate_that_does_not_compare_leaves_the_live_version_alone() -> None:
-    alone = replace(LATE, gate=Gate(floors={"auc": 0.6}, against_live=False))
-    assert set(judge(alone, scored(release(parts={"mean": 0.2, "item": 0.05}), held_out()), release())[0]["version"]) == {"candidate"}
+def test_a_gate_that_does_not_compare_is_not_failed_by_a_worse_candidate_and_the_difference_is_told() -> None:
+    worse, live = scored(release(parts={"mean": 0.9, "item": -0.05}), held_out()), release(parts={"mean": 0.2, "item": 0.05})
+    for gate, names in ((Gate(floors={"auc": 0.0}, against_live=False), ["auc floor"]), (None, [])):
+        metrics, results = judge(replace(LATE, gate=gate), worse, live)
+        assert [one.name for one in results] == names
+        assert all(one.passed for one in results)
+        assert "worse" in metrics.filter(version="difference", slice_by="all")["sentence"]
 
 
 CARD = "# late\n\n" + "\n\n".join(f"**{title}.** Something." for title in REQUIRED)
