@@ -57,9 +57,10 @@ class Review:
         return self.registered.payload.get("gate") or ()
 
     @property
-    def metrics(self) -> Mapping[str, Sequence[float | None]]:
-        """Value, low and high by metric."""
-        return self.registered.payload.get("metrics") or {}
+    def metrics(self) -> Mapping[str, Metric]:
+        """What was measured on its held-out days."""
+        found: Mapping[str, Any] = self.registered.payload.get("metrics") or {}
+        return {name: Metric(name=name, value=value, low=low, high=high) for name, (value, low, high) in found.items() if value is not None}
 
     @property
     def against(self) -> Mapping[str, Any]:
@@ -138,8 +139,9 @@ def _standing(one: Review) -> Iterator[str]:
     if waits.valid:
         lines = [(who, f"{expiry(said):%Y-%m-%d %H:%M} UTC", str(said.payload.get("why") or "-")) for who, said in waits.valid.items()]
         yield page.table(("has agreed", "until", "because"), lines)
-    makers = [f"{name} {entry.payload[name]}" for name in MAKERS if entry.payload.get(name)]
-    yield page.paragraph(f"{', '.join([f'Trained by {entry.actor}', *makers])}: it takes somebody else.", kind="open")
+    makers = ", ".join(dict.fromkeys(entry.payload[name] for name in MAKERS if entry.payload.get(name)))
+    code = f", its code committed by {makers}" if makers else ""
+    yield page.paragraph(f"Trained by {entry.actor}{code}: it takes somebody else.", kind="open")
     if waits.held is not None:
         yield page.paragraph(f"{entry.subject} is held {since(waits.held)}. It goes live only after somebody lifts that.", kind="bad")
     if waits.newer is not None:
@@ -172,12 +174,11 @@ def _comparison(one: Review) -> Iterator[str]:
         yield page.paragraph(f"Paired by day on {against['rows']:,} examples that neither was trained on.", kind="open")
 
 
-def _metric(name: str, measured: Sequence[float | None] | None, apart: Sequence[Any] | None, *, compared: bool) -> str:
+def _metric(name: str, measured: Metric | None, apart: Sequence[Any] | None, *, compared: bool) -> str:
     from resources.monitors.metrics import BETTER
     from resources.monitors.plots import interval_svg
 
-    value, low, high = measured or (None, None, None)
-    shown = page.cell(name) + page.cell("-" if value is None else str(Metric(name=name, value=value, low=low, high=high)))
+    shown = page.cell(name) + page.cell("-" if measured is None else str(measured))
     if apart is None:
         return f"{shown}<td colspan=3></td>" if compared else shown
     *ends, verdict = apart
@@ -213,7 +214,7 @@ def _card(one: Review) -> Iterator[str]:
     if lacking := missing(text):
         yield page.paragraph(f"Not said: {', '.join(lacking)}.", kind="bad")
     yield "".join(page.markdown(f"**{title}.**\n{said[title]}") for title in REQUIRED if said.get(title))
-    yield page.folded("the whole card", page.markdown(card(title=one.title, record=one.record, metrics=[], gate=[])))
+    yield page.folded("the whole card", page.markdown(card(title=one.title, record=one.record, metrics=[*one.metrics.values()], gate=[])))
 
 
 def _lineage(one: Review) -> str:

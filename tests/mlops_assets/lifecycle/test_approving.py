@@ -45,7 +45,7 @@ def test_a_version_shows_comparison_gate_card_and_lineage(desk: Desk) -> None:
     for part in (
         "1 version waits for approval",
         "A confidential model needs 1 person's approval and has none.",
-        "Trained by dagster, author tom@acme.org, committer mia@acme.org: it takes somebody else.",
+        "Trained by dagster, its code committed by tom@acme.org, mia@acme.org: it takes somebody else.",
         "Against version 1",
         "0.7511 [0.7302, 0.7698]",
         "+0.0031 [+0.0008, +0.0055]",
