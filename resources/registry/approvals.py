@@ -31,6 +31,12 @@ class ApprovalsMissing(PlatformError):
         )
 
 
+def strictest(*levels: str) -> str:
+    """The level that asks for most; one that nobody knows comes out first, so that the ledger refuses it."""
+    order = [*NEEDED]
+    return max(levels, key=lambda level: order.index(level) if level in NEEDED else len(order))
+
+
 def person(name: str) -> str:
     """Who is meant by a token's name, a run's user or an e-mail address of git: the part before the @, without tags, in small letters.
 

@@ -12,6 +12,7 @@ import dagster as dg
 
 from resources.errors import PlatformError
 from resources.registry import acts
+from resources.registry.approvals import strictest
 from resources.registry.record import complete
 from resources.registry.releases import Release, Releases
 from resources.registry.states import Entry, LedgerConflict
@@ -77,6 +78,8 @@ class Registry(dg.ConfigurableResource[Any]):
     ) -> Entry:
         """Give a stored release, after checking its bytes and signing what it is, the model's next number; a release is registered once.
 
+        Its level is the one in its record, unless ``facts`` names a stricter one.
+
         Raises:
             RecordIncomplete: its record does not say all that a release must say of itself; nothing is signed or written.
         """
@@ -87,10 +90,11 @@ class Registry(dg.ConfigurableResource[Any]):
             registered = _registered(known)
             if content_hash in registered:
                 return registered[content_hash]
-            git = complete(model, record).provenance.git
+            how = complete(model, record).provenance
+            level = strictest(how.level, str((facts or {}).get("level", how.level)))
             version = len(registered) + 1
             said = {"content_hash": content_hash, "version": version, "mlflow_run_id": mlflow_run_id}
-            made = {"author": git.author, "committer": git.committer}
+            made = {"author": how.git.author, "committer": how.git.committer, "level": level}
             payload = {**(facts or {}), **said, **made, **releases.attest(model, content_hash, version=version)}
             head = known[-1].hash if known else None
             with suppress(LedgerConflict):  # somebody else wrote first: look again

@@ -51,7 +51,15 @@ def test_a_registration_carries_what_a_worker_must_check(registry: Registry) -> 
     entry = registered(registry, 1.0)
     attested = registry.releases().attest("churn", entry.content_hash or "", version=1)
     assert set(attested) == {"manifest_hash", "statement_hash", "key_id"}
-    assert entry.payload == {"content_hash": entry.content_hash, "version": 1, "mlflow_run_id": "run-1.0", "auc": 0.7, **MADE, **attested}
+    assert entry.payload == {
+        "content_hash": entry.content_hash,
+        "version": 1,
+        "mlflow_run_id": "run-1.0",
+        "auc": 0.7,
+        "level": "internal",
+        **MADE,
+        **attested,
+    }
 
 
 def test_a_release_that_is_not_stored_is_not_registered(registry: Registry) -> None:
@@ -79,6 +87,19 @@ def test_a_release_whose_record_lacks_a_field_is_neither_registered_nor_signed(r
         registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL)
     assert registry.ledger().seq() == 0
     assert not Path(registry.releases().statements.place("churn", name, 1)).exists()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "said", "level"),
+    [("restricted", {}, "restricted"), ("restricted", {"level": "internal"}, "restricted"), ("internal", {"level": "public"}, "internal"),
+     ("internal", {"level": "confidential"}, "confidential")],
+)  # fmt: skip
+def test_a_version_has_the_level_of_its_record_unless_a_stricter_one_is_said(
+    registry: Registry, recorded: str, said: dict[str, object], level: str
+) -> None:
+    name = registry.releases().write("churn", {"weight": 1.0}, whole(level=recorded), {"entry": "acme:predict"})
+    entry = registry.register("churn", name, mlflow_run_id="r", actor="gate", data_at=APRIL, facts=said)
+    assert entry.payload["level"] == level
 
 
 def test_what_is_registered_already_is_not_asked_again_for_its_record(registry: Registry) -> None:
