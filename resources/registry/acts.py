@@ -113,7 +113,8 @@ class Signed:
 def promote(desk: Desk, model: str, version: int, by: By, *, activate_at: datetime | None = None) -> Entry:
     """Make a registered version live, from ``activate_at`` (default: now). What was live retires by the same entry.
 
-    A change of the model between look and entry is a ``LedgerConflict``; a version that is live already returns its entry.
+    Its signed statement and its bytes are checked first. A change of the model between look and entry is a ``LedgerConflict``; a version
+    that is live already returns its entry.
     """
     known = desk.ledger.entries(model)
     registered = _registered(known, model, version)
@@ -121,6 +122,7 @@ def promote(desk: Desk, model: str, version: int, by: By, *, activate_at: dateti
     state, head = states(known)[name], known[-1].hash
     if state == "live":
         return next(entry for entry in reversed(known) if entry.kind in BEGINS_LIVE and entry.content_hash == name)
+    _whole(desk, registered)
     if state == "candidate" and not approvals(known, name).needed and turned_on(known, HOLD) is None:
         why: dict[str, object] = {"approvers": [], "why": NO_APPROVAL_NEEDED}
         head = desk.ledger.append(model, "approved", about | why, expect_head=head, actor=by.actor, data_at=by.data_at).hash
@@ -177,8 +179,7 @@ def roll_back(desk: Desk, model: str, by: By, *, to: int | None = None) -> Entry
     if live is not None and (live.version == to or (to is None and rolled)):
         return live
     registered = _registered(known, model, to) if to is not None else previous(known, model, live)
-    desk.releases.statements.verified(registered)
-    desk.releases.verify(model, str(registered.content_hash))
+    _whole(desk, registered)
     said = _begins(registered, by) | {"from_version": live.version if live else None}
     return desk.ledger.append(model, "rolled_back", said, expect_head=_head(known), actor=by.actor, data_at=by.data_at)
 
@@ -190,6 +191,7 @@ def adopt(desk: Desk, model: str, version: int, by: By) -> Entry:
     live = live_at(known, datetime.now(UTC))
     if live is not None and live.version == version:
         return live
+    _whole(desk, registered)
     return desk.ledger.append(model, "alias_adopted", _begins(registered, by), expect_head=_head(known), actor=by.actor, data_at=by.data_at)
 
 
@@ -237,6 +239,12 @@ def resign(desk: Desk, model: str, version: int) -> str:
     """
     registered = _registered(desk.ledger.entries(model), model, version)
     return desk.releases.statements.resign(registered)["key_id"]
+
+
+def _whole(desk: Desk, registered: Entry) -> None:
+    """What no worker would load does not become live in the ledger either."""
+    desk.releases.statements.verified(registered)
+    desk.releases.verify(registered.subject, str(registered.content_hash))
 
 
 def _end(desk: Desk, model: str, version: int, kind: str, by: By) -> Entry:

@@ -29,13 +29,18 @@ SET: Final = "mlops.alias."
 
 
 FOLLOWED: Final = "mlops.followed"
-"""Tag of the registered model, written last: the state of the ledger that the mirror got to the end of."""
+"""Tag of the registered model, written last: the state of the ledger that the mirror got to the end of, and where the aliases stood."""
 
 
 def wanted(entries: Sequence[Entry], at: datetime) -> str:
     """A short name for what MLflow has to show of a model at wall instant ``at``."""
     gone = {f"{name} freed": entry.seq for name, entry in freed(entries).items()}
     return digest(_states(entries, at) | gone)[:16]
+
+
+def standing(aliases: Mapping[str, str]) -> str:
+    """A short name for where the aliases of the mirror stand."""
+    return digest({alias: aliases[alias] for alias in ALIASES if aliases.get(alias)})[:16]
 
 
 def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
@@ -51,11 +56,14 @@ def follow(ledger: "Ledger", tracking: "Tracking", *, model: str) -> list[str]:
         at = datetime.now(UTC)
         now = _states(entries, at)
         numbers, repairs = _versions(client, model, registered, now, gone=freed(entries), seen_before=bool(known.tags))
-        for alias, state in ALIASES.items():
-            number = next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
+        aliases = {
+            alias: next((number for name, number in reversed(numbers.items()) if now.get(name) == state), "")
+            for alias, state in ALIASES.items()
+        }
+        for alias, number in aliases.items():
             repairs += _alias(client, known, alias, number)
-        if known.tags.get(FOLLOWED) != wanted(entries, at):
-            client.set_registered_model_tag(model, FOLLOWED, wanted(entries, at))  # pyright: ignore[reportUnknownMemberType]  mlflow leaves it untyped
+        if known.tags.get(FOLLOWED) != (all_of_it := f"{wanted(entries, at)} {standing(aliases)}"):
+            client.set_registered_model_tag(model, FOLLOWED, all_of_it)  # pyright: ignore[reportUnknownMemberType]  mlflow leaves it untyped
     return repairs
 
 

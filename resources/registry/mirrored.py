@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from resources.registry.mirror import ALIASES, FOLLOWED, SET
+from resources.registry.mirror import FOLLOWED, standing
 from resources.settings import handed_over
 
 ANSWER_SECONDS: Final = 5.0
@@ -32,8 +32,8 @@ class Shown:
     @property
     def followed(self) -> str:
         """The state of the ledger that the mirror last got to the end of; empty when somebody has moved an alias since."""
-        moved = any(self.aliases.get(alias, "") != self.tags.get(SET + alias, "") for alias in ALIASES)
-        return "" if moved else self.tags.get(FOLLOWED, "")
+        state, _, stood = self.tags.get(FOLLOWED, "").partition(" ")
+        return state if stood == standing(self.aliases) else ""
 
 
 def shown(uri: str) -> dict[str, Shown] | None:

@@ -1,8 +1,10 @@
-"""A thousand kills of people who act on the ledger at once; and how soon the service answers what was promoted or rolled back to.
+"""A thousand kills of people who act on the ledger at once; how soon the service answers what was promoted or rolled back to; the drill.
 
-Run it with `python -m tests.benchmarks.registry [KILLS]`; a thousand kills take an hour on two busy cores. One line a figure at the end.
+`python -m tests.benchmarks.registry [KILLS] [sqlite|postgres]`; a thousand kills take an hour on two busy cores.
+`python -m tests.benchmarks.registry drill [SECONDS]`. One line a figure at the end.
 """
 
+import os
 import sys
 import tempfile
 import time
@@ -14,17 +16,29 @@ from typing import Final
 from resources.registry import acts
 from resources.registry.acts import By
 from resources.serving.controller import Serving
+from tests.resources.registry import drill
 from tests.resources.registry.dying import Found, Scene, kills
 from tests.resources.serving.tiny import Tiny
+from tests.servers.postgres import postgres
 
 KILLS: Final = 1000
 TIMES: Final = 10
+DRILL_SECONDS: Final = 60.0
 
 
-def killed(folder: Path, times: int) -> Found:
-    """The kills, on SQLite: its lock is a file, and a killed holder must leave it free."""
+def killed(folder: Path, times: int, database: str) -> Found:
+    """The kills: a killed holder of SQLite's lock, a file, or of Postgres's, a session, must leave it free."""
+    if database == "postgres":
+        with postgres() as running:
+            os.environ["PGPASSWORD"] = running.password
+            return counted(Scene(folder, running.database(), running.password), times)
+    return counted(Scene(folder, f"sqlite:///{folder}/ledger.db"), times)
+
+
+def counted(scene: Scene, times: int) -> Found:
+    """What was left after the kills."""
     began = time.monotonic()
-    found = kills(Scene(folder, f"sqlite:///{folder}/ledger.db"), times=times, seed=7)
+    found = kills(scene, times=times, seed=7)
     print(
         f"{found.kills} kills in {time.monotonic() - began:.0f} s, {found.entries} entries in the ledger; {sum(found.inside.values())} fell"
     )
@@ -62,19 +76,39 @@ def _seconds(serving: Serving, act: Callable[[], object], version: int) -> float
     return time.monotonic() - began
 
 
-def main(times: int) -> None:
+def main(times: int, database: str) -> None:
     """Measure, then the figures."""
     with tempfile.TemporaryDirectory() as name:
         spent = answered(Path(name))
     with tempfile.TemporaryDirectory() as name:
-        found = killed(Path(name), times)
+        found = killed(Path(name), times, database)
     for what, seconds in spent.items():
         print(f"figure {what}_answers = {median(seconds):.2f} s (goal <= 1)")
         print(f"figure {what}_answers_slowest = {max(seconds):.2f} s (goal <= 1)")
-    print(f"figure kills = {found.kills} kills (goal >= 1000)")
+    print(f"figure kills.{database} = {found.kills} kills (goal >= 1000)")
     for what in ("half_promoted", "lost", "alias_wrong"):
-        print(f"figure {what} = {getattr(found, what)} of {found.kills} kills (goal <= 0)")
+        print(f"figure {what}.{database} = {getattr(found, what)} of {found.kills} kills (goal <= 0)")
+
+
+def drilled(seconds: float) -> None:
+    """A stock MLflow client does its worst under load, then the figures."""
+    with tempfile.TemporaryDirectory() as name:
+        sys.path.insert(0, str(Path(name) / "source"))
+        one = drill.scene(Path(name))
+        with drill.served(one) as url:
+            found = drill.drill(one, url, seconds=seconds)
+    print(f"{found.tricks} tricks, {found.flips} changes of what is live, {sum(map(len, found.repairs.values()))} repairs reported")
+    print(f"figure drill_answers = {found.answers:,} answers")
+    print(f"figure drill_failed = {len(found.failed)} answers (goal <= 0)")
+    print(f"figure drill_not_live = {found.not_live} answers (goal <= 0)")
+    print(f"figure drill_behind = {found.behind} answers, while workers had to hear of a rollback")
+    print(f"figure drill_behind_slowest = {found.slowest:.2f} s (goal <= 1)")
+    print(f"figure drill_alias_wrong = {len(found.alias_wrong)} of {found.tricks} tricks (goal <= 0)")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else KILLS)
+    if sys.argv[1:2] == ["drill"]:
+        drilled(float(sys.argv[2]) if sys.argv[2:] else DRILL_SECONDS)
+    else:
+        counts = [int(one) for one in sys.argv[1:] if one.isdecimal()]
+        main(counts[0] if counts else KILLS, "postgres" if "postgres" in sys.argv[1:] else "sqlite")

@@ -133,10 +133,14 @@ def look(scene: Scene, model: str, journals: list[Path], found: Found) -> None:
         found.inside.update([lines[-1].removeprefix("begin ")] if lines[-1].startswith("begin ") else [])
         journal.unlink()
     found.half_promoted += half_promoted(desk, entries)
-    there = (shown(tracking.uri) or {}).get(model, Shown())  # one tick: the sensor's look, and the run that it asks for
-    if entries and there.followed != wanted(entries, datetime.now(UTC)):
-        follow(desk.ledger, tracking, model=model)
+    tick(desk, tracking, model)
     found.alias_wrong += alias_wrong(tracking, model, entries)
+
+
+def tick(desk: acts.Desk, tracking: Tracking, model: str) -> list[str]:
+    """The sensor's look, and the run that it asks for; what was put right."""
+    entries, there = desk.ledger.entries(model), (shown(tracking.uri) or {}).get(model, Shown())
+    return follow(desk.ledger, tracking, model=model) if entries and there.followed != wanted(entries, datetime.now(UTC)) else []
 
 
 def half_promoted(desk: acts.Desk, entries: tuple[Entry, ...]) -> int:

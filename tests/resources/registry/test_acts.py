@@ -1,5 +1,6 @@
 """Acts on versions: one entry each, safe to repeat, stopped by freeze, hold and missing approvals, each by an error of its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -134,6 +135,18 @@ def test_a_version_whose_bytes_were_changed_is_not_rolled_back_to(office: Office
     with pytest.raises(ReleaseChanged):
         acts.roll_back(office.desk, "churn", ANA)
     assert office.live() == 2
+
+
+@pytest.mark.parametrize("act", [acts.promote, acts.adopt])
+def test_a_version_that_no_worker_would_load_does_not_go_live(office: Office, act: Callable[..., Entry]) -> None:
+    _, second = office.register(1.0, 2.0)
+    office.promote(1)
+    part = office.registry.releases().path("churn", str(second.content_hash)) / "weight.json"
+    part.chmod(0o644)
+    part.write_text("2.5")
+    with pytest.raises(ReleaseChanged):
+        act(office.desk, "churn", 2, ANA)
+    assert office.live() == 1
 
 
 def test_a_held_model_is_not_promoted_and_a_rollback_still_goes_through(office: Office) -> None:

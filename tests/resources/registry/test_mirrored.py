@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from resources.registry.mirror import follow, wanted
+from resources.registry.mirror import SET, follow, wanted
 from resources.registry.mirrored import Shown, shown
 from resources.registry.resource import Registry
 from resources.tracking import Tracking
@@ -73,6 +73,11 @@ def test_a_look_sees_whether_mlflow_shows_what_the_ledger_says(tmp_path: Path, w
             place.client.set_registered_model_alias("churn", alias, to)
             assert (shown(uri) or {})["churn"].followed == ""
             place.follow()
+        place.client.set_registered_model_alias("churn", "production", "1")
+        place.client.set_registered_model_tag("churn", f"{SET}production", "1")  # as if the mirror had moved it
+        assert (shown(uri) or {})["churn"].followed == ""
+        place.follow()
+        assert (shown(uri) or {})["churn"].aliases["production"] == "2"
         place.client.set_registered_model_alias("churn", "mine", "1")
         assert (shown(uri) or {})["churn"].followed == place.wanted()
 

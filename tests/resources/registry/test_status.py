@@ -124,6 +124,12 @@ def test_a_service_that_answers_another_version_is_red_with_its_own_reason(offic
     assert "    -> python -m mlops_assets.operate unfreeze" in office.red("the service answers with version 1, the ledger says 2")
 
 
+def test_a_service_that_does_not_follow_the_ledger_is_red_once_for_all_its_models(office: Office, service: dict[str, Any]) -> None:
+    for model in ("churn", "price"):
+        service[model] = seat(1, office.names[0]) | {"ledger": "ledger entry 7: no key signed it"}
+    assert "the service does not follow the ledger: ledger entry 7: no key signed it" in office.red("no key signed it")
+
+
 def test_a_service_that_needs_a_moment_is_told_apart_from_one_that_refuses(office: Office, service: dict[str, Any]) -> None:
     acts.promote(office.desk, "churn", 2, ANA)
     service["churn"] = seat(1, office.names[0])
