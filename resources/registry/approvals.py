@@ -26,7 +26,8 @@ class ApprovalsMissing(PlatformError):
 
     def __init__(self, *, model: str, version: object, lacking: str) -> None:
         super().__init__(
-            f"{model}: version {version} may not go live yet: {lacking}. Nothing was promoted; what is live stays live. Have it approved: "
+            f"{model}: version {version} may not go live yet: {lacking}. Nothing was promoted; what is live stays live. What to look at: "
+            "python -m mlops_assets.operate approvals (job pending_approvals). Have it approved: "
             f"python -m mlops_assets.operate approve {model} {version} --token <file of the person's token> (job approve_release)."
         )
 
