@@ -3,6 +3,7 @@
 Pure functions over rows are in ``resources.rows``; nothing here knows what a table means.
 """
 
+import os
 import random
 import time
 from abc import abstractmethod
@@ -93,6 +94,10 @@ class Lake(dg.ConfigurableResource[Any]):
         """Content digest of every month that was ever written, in ascending order; of a whole table under ``""``."""
 
     @abstractmethod
+    def state(self, address: str) -> str:
+        """Names the state that a table is in, for a quick look whether it is the same as before; empty where nothing was written."""
+
+    @abstractmethod
     def uri(self, address: str) -> str:
         """Where the table is, for people and for other readers of the format."""
 
@@ -173,6 +178,17 @@ class DeltaLake(Lake):
     def version(self, address: str) -> int:
         """The latest Delta version."""
         return self._existing(address, None).version()
+
+    def state(self, address: str) -> str:
+        """The newest file of the log with its age, or where files cannot be listed for nothing, the latest version."""
+        uri = self.uri(address)
+        if "://" in uri:
+            return str(self.version(address)) if self.exists(address) else ""
+        try:
+            newest = max(os.scandir(Path(uri, "_delta_log")), key=lambda file: (file.name.endswith(".json"), file.name), default=None)
+        except FileNotFoundError:
+            return ""
+        return f"{newest.name} {newest.stat().st_mtime_ns}" if newest else ""
 
     def digests(self, address: str, *, version: int | None = None) -> dict[str, str]:
         """Folded from the commits; computed from the rows where somebody else wrote to the table."""

@@ -3,10 +3,15 @@
 What follows from the records is decided in ``resources.registry.lineage``.
 """
 
+import gc
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import polars as pl
@@ -18,7 +23,8 @@ from mlops_assets.specs import Catalogue
 from resources.errors import PlatformError
 from resources.lake import Lake
 from resources.registry.identity import sha256
-from resources.registry.lineage import Made, Piece, Predicted, Source, Touched, lines, lives, touched
+from resources.registry.known import FILE, Book, Read, asked, brought_up, told
+from resources.registry.lineage import Made, Piece, Predicted, Source, Touched, lines, lives, reached, touched
 from resources.registry.releases import RECORD, SIGNATURE, ReleaseMissing, Releases
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
@@ -30,6 +36,12 @@ from resources.worktree import file_at
 
 if TYPE_CHECKING:
     from resources.registry.ledger import Ledger
+
+WORKERS: Final = 8
+"""Tables of predictions that are looked at together: opening one is waiting more than work."""
+
+MOST: Final = 200
+"""Lines of an answer that a log shows; all of them are on the page."""
 
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
@@ -115,23 +127,73 @@ def sources_of(catalogue: Catalogue) -> dict[str, Source]:
     }
 
 
-def locks_of(known: Iterable[Made]) -> dict[str, dict[str, str]]:
-    """What the locks of these versions pin, by the lock's hash: from the lock that is here, or the one at a version's commit."""
+def pinned(lock: str, commit: str | None) -> dict[str, str] | None:
+    """What a lock pins, by its hash: from the lock that is here, or the one at a commit; None when it is neither."""
     here = serving_lock()
-    texts = {sha256(here.read_bytes()): here.read_bytes()}
-    for one in known:
-        lock, commit = one.identity.get("lock"), one.git.get("commit")
-        if lock and lock not in texts and commit and (text := file_at(here.parent, commit, LOCK)) is not None:
-            texts[sha256(text)] = text
-    return {name: {pin[0].lower(): pin[1] for pin in PIN.findall(text.decode())} for name, text in texts.items()}
+    text = here.read_bytes()
+    if sha256(text) != lock:
+        text = file_at(here.parent, commit, LOCK) if commit else None
+    if text is None or sha256(text) != lock:
+        return None
+    return {name.lower(): version for name, version in PIN.findall(text.decode())}
 
 
-def reach(catalogue: Catalogue, registry: Registry, lake: Lake, piece: Piece) -> Touched:
-    """Everything of a project that a piece has touched."""
-    models = [model.name for model in catalogue.models]
-    known = list(versions(registry, models))
-    locks = locks_of(known) if piece.library else {}
-    return touched(piece, known, predicted(lake, models), sources=sources_of(catalogue), locks=locks)
+def reach(catalogue: Catalogue, registry: Registry, lake: Lake, piece: Piece, *, kept: Path | None = None) -> Touched:
+    """Everything of a project that a piece has touched; in the folder ``kept`` stays what need not be read again for the next question."""
+    models, file = [model.name for model in catalogue.models], kept and kept / FILE
+    read = partial(made, registry.releases())
+    return forward(piece, models, sources_of(catalogue), ledger=registry.ledger(), lake=lake, read=read, file=file)
+
+
+def forward(
+    piece: Piece, models: Sequence[str], sources: Mapping[str, Source], *, ledger: "Ledger", lake: Lake, read: Read, file: Path | None
+) -> Touched:
+    """Everything of these models that a piece has touched; ``read`` is asked for a version of which the book in ``file`` knows nothing."""
+    book = brought_up(Book.opened(file), ledger, read=read, pinned=pinned)
+    locks = _locks(book) if piece.library else {}
+    held = reached(piece, sources)
+    some = asked(book, piece, models=models, held=held, locks=locks)
+    filled = _filled(book, lake, some["model"].unique(maintain_order=True).to_list())
+    book.written(file)
+    makers = pl.col("content_hash").is_in([one.content_hash for one in filled])
+    with _uncollected():
+        known = told(book, piece, some.filter(pl.col("hit") | makers), held=held)
+        return touched(piece, known, filled, sources=sources, locks=locks)
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """A hundred thousand versions are no garbage: to search them for some costs more than to make them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _locks(book: Book) -> dict[str, Mapping[str, str]]:
+    """What the locks of all versions pin; a commit that had one may have come since its version was read."""
+    absent = book.versions.select("lock", "commit").drop_nulls("lock").unique().filter(~pl.col("lock").is_in(list(book.locks)))
+    return book.locks | {lock: pins for lock, commit in absent.iter_rows() if (pins := pinned(lock, commit)) is not None}
+
+
+def _filled(book: Book, lake: Lake, models: Sequence[str]) -> list[Predicted]:
+    """Which version filled which month, read again where a table of predictions is in another state than when it was read last."""
+    tables = [address(key("prediction", model, "batch")) for model in models]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        now = dict(zip(models, pool.map(lake.state, tables), strict=True))
+    known: dict[str, Any] = {model: said for _, model, said in book.named("predicted", models)}
+    news: dict[str, Any] = {
+        model: [content, [[one.month, one.content_hash, one.rows] for one in predicted(lake, [model])]]
+        for model, content in now.items()
+        if content != known.get(model, [""])[0]
+    }
+    if news:
+        book.replace("predicted", news)
+    said = known | news
+    return [Predicted(model=model, month=month, content_hash=name, rows=rows) for model in said for month, name, rows in said[model][1]]
 
 
 class Asked(dg.Config):
@@ -165,7 +227,7 @@ def answered(catalogue: Catalogue, asked: Asked, *, registry: Registry, lake: La
             lake.digests(asked.table, version=asked.version).get(asked.month, "") if asked.version is not None else ""
         )
         piece = Piece(table=asked.table, month=asked.month, digest=digest, feature=asked.feature, library=asked.library)
-        answer = reach(catalogue, registry, lake, piece)
+        answer = reach(catalogue, registry, lake, piece, kept=Path(reports.root).with_name("lineage"))
         told, html = answer.lines(), touched_page(answer, sources_of(catalogue))
         name = re.sub(r"[^\w.=-]+", "-", str(piece))
     write_whole(reports.file("lineage", name), html)
@@ -178,6 +240,8 @@ def lineage(catalogue: Catalogue) -> dg.JobDefinition:
     @dg.op(name="trace", description="Follow records back from a prediction, or forward from a piece.", out=dg.Out(dg.Nothing))
     def trace(context: dg.OpExecutionContext, config: Asked, registry: Registry, lake: Lake, reports: Reports) -> None:
         told, where = answered(catalogue, config, registry=registry, lake=lake, reports=reports)
+        if (more := len(told) - MOST) > 0:
+            told = [*told[:MOST], f"{more:,} more are on the page"]
         context.log.info("\n".join(told))
         page = dg.MetadataValue.url(reports.address(*where))
         context.add_output_metadata({"page": page, "answer": dg.MetadataValue.md("\n".join(f"- {line}" for line in told))})

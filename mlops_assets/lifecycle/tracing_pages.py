@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from resources import page
-from resources.registry.lineage import SHORT, Made, Predicted, Source, Touched, steps
+from resources.registry.lineage import SHORT, Made, Predicted, Source, Touched, Version, steps
 from resources.registry.picture import Box, drawn, few
 
 MOST: Final = 16
@@ -111,7 +111,7 @@ def _table(name: str, months: Mapping[str, str]) -> Box:
     return Box(name=name, lines=(name, f"{min(months)} to {max(months)}" if max(months) else "whole table"), column=1)
 
 
-def _version(made: Made, *, trained: bool) -> Box:
+def _version(made: Version, *, trained: bool) -> Box:
     said = _lived(made) if trained else "not trained on it"
     return Box(
         name=made.content_hash, lines=(f"{made.model} version {made.version}", said), column=2, tone="live" if made.live else "plain"
@@ -123,7 +123,7 @@ def _partition(one: Predicted) -> Box:
     return Box(name=name, lines=(f"predictions of {one.model}", f"{one.month}: {one.rows:,} rows"), column=3)
 
 
-def _lived(made: Made) -> str:
+def _lived(made: Version) -> str:
     spans = [f"{life.since:%Y-%m-%d %H:%M} to {f'{life.until:%Y-%m-%d %H:%M}' if life.until else 'now'}" for life in made.lives]
     return ", ".join(spans) or "never live"
 

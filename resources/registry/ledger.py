@@ -121,6 +121,12 @@ class Ledger:
         with self._connected() as connection:
             return _entries(connection, subject, kinds)
 
+    def since(self, seq: int) -> tuple[Entry, ...]:
+        """Entry number ``seq`` and those after it, of all subjects."""
+        query = sa.select(ENTRIES).where(ENTRIES.c.seq >= seq).order_by(ENTRIES.c.seq)
+        with self._connected() as connection:
+            return tuple(Entry(**_read(row)) for row in connection.execute(query).mappings())
+
     def registered(self, beginning: str) -> tuple[Entry, ...]:
         """The registrations of releases whose content hash begins so, of all subjects: what the id of a prediction begins with."""
         if not re.fullmatch("[0-9a-f]+", beginning):

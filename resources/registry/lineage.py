@@ -6,10 +6,12 @@ Records are the ledger's entries, the record in each release, and which version 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from resources.registry.states import BEGINS_LIVE, ENDS_LIVE, Entry
+
+Span = tuple[str, str] | None
+"""First and last month; None for all."""
 
 NOT_RECORDED: Final = "not recorded"
 SHORT: Final = 12
@@ -67,7 +69,7 @@ class Made:
         """Address of its examples, and facts about them."""
         return self.provenance.get("training_set") or dict[str, Any]()
 
-    @cached_property
+    @property
     def tables(self) -> Mapping[str, Mapping[str, str]]:
         """Content digests by month of each table and feature view that it was trained on."""
         return self.identity.get("tables", {})
@@ -83,6 +85,55 @@ class Made:
         approvals = [entry for entry in self.entries if entry.kind == "approved"]
         people = [who for entry in approvals for who in [*entry.payload.get("approvers", []), entry.payload.get("approver")] if who]
         return ", ".join(people) or next((str(entry.payload["why"]) for entry in approvals if "why" in entry.payload), NOT_RECORDED)
+
+
+class Version(Protocol):
+    """What a question forwards asks of a version: ``Made`` from its record, or what is ``known`` of it without reading that again."""
+
+    @property
+    def model(self) -> str:
+        """Whose version."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def content_hash(self) -> str:
+        """What it is called by content."""
+        ...
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Its record, or as much of it as was asked about; empty when it is not here."""
+        ...
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that it reads."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the model."""
+        ...
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, str]]:
+        """Digests by month of the tables and views that it was trained on."""
+        ...
+
+    @property
+    def lives(self) -> tuple[Life, ...]:
+        """When it was live."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it is live now."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +179,12 @@ class Touched:
     """
 
     piece: Piece
-    versions: tuple[tuple[Made, str], ...]
-    predictions: tuple[tuple[Predicted, Made | None, str], ...]
-    unknown: tuple[Made, ...] = ()
+    versions: tuple[tuple[Version, str], ...]
+    predictions: tuple[tuple[Predicted, Version | None, str], ...]
+    unknown: tuple[Version, ...] = ()
 
     @property
-    def live(self) -> tuple[Made, ...]:
+    def live(self) -> tuple[Version, ...]:
         """The versions among them that are live now."""
         return tuple(made for made, _ in self.versions if made.live)
 
@@ -167,7 +218,7 @@ def lives(entries: Sequence[Entry]) -> dict[str, tuple[Life, ...]]:
 
 def touched(
     piece: Piece,
-    versions: Iterable[Made],
+    versions: Iterable[Version],
     predictions: Iterable[Predicted],
     *,
     sources: Mapping[str, Source],
@@ -177,11 +228,18 @@ def touched(
 
     ``sources`` says of each feature view, by address, what it is made of; ``locks`` what each lock pins, by its hash.
     """
-    known = list(versions)
-    reach = _reach(piece, sources)
-    found = [(made, why) for made in known if (why := _why(made, piece, reach, locks))]
+    known, told = list(versions), dict[tuple[int, tuple[str, ...]], str]()
+    reach = reached(piece, sources)
+
+    def why_of(made: Version) -> str:
+        same = id(made.record), made.features  # versions of which the same is recorded share the object
+        if same not in told:
+            told[same] = _why(made, piece, reach, locks)
+        return told[same]
+
+    found = [(made, why) for made in known if (why := why_of(made))]
     by_hash, hit = {made.content_hash: made for made in known}, {made.content_hash for made, _ in found}
-    filled: list[tuple[Predicted, Made | None, str]] = []
+    filled: list[tuple[Predicted, Version | None, str]] = []
     for one in predictions:
         made = by_hash.get(one.content_hash)
         trained = [f"made by version {made.version}"] if made is not None and one.content_hash in hit else []
@@ -192,19 +250,19 @@ def touched(
     return Touched(piece=piece, versions=tuple(found), predictions=tuple(filled), unknown=missing)
 
 
-def _reach(piece: Piece, sources: Mapping[str, Source]) -> dict[str, tuple[str, str] | None]:
+def reached(piece: Piece, sources: Mapping[str, Source]) -> dict[str, Span]:
     """The tables and views that hold the piece, each with the first and last month that can; None for all months."""
     if not piece.table:
         return {}
     own = (piece.month, piece.month) if piece.month else None
-    found: dict[str, tuple[str, str] | None] = {piece.table: own}
+    found: dict[str, Span] = {piece.table: own}
     for view, source in sources.items():
         if source.table == piece.table:
             found[view] = (piece.month, _later(piece.month, source.months_back)) if piece.month else None
     return found
 
 
-def _why(made: Made, piece: Piece, reach: Mapping[str, tuple[str, str] | None], locks: Mapping[str, Mapping[str, str]]) -> str:
+def _why(made: Version, piece: Piece, reach: Mapping[str, Span], locks: Mapping[str, Mapping[str, str]]) -> str:
     """The way from a piece to a version; empty when there is none."""
     if piece.library:
         name, _, wanted = piece.library.partition("==")
@@ -216,10 +274,15 @@ def _why(made: Made, piece: Piece, reach: Mapping[str, tuple[str, str] | None], 
         return f"reads {piece.feature}" if reads or piece.feature in made.features else ""
     spans: dict[str, list[str]] = {}
     for name, span in reach.items():
-        digests = made.tables.get(name, {}).items()
-        if months := [month for month, digest in digests if _within(month, span) and _same(piece, name, digest)]:
+        digests = made.tables.get(name, {})
+        if months := hits(piece, name, digests, span):
             spans.setdefault(_span(months), []).append(name)
     return "; ".join(f"trained on {span or 'all'} of {', '.join(names)}" for span, names in spans.items())
+
+
+def hits(piece: Piece, name: str, digests: Mapping[str, str], span: Span) -> list[str]:
+    """The months of a table or view, by their digests, that hold the piece; ``span`` are the first and last that can."""
+    return [month for month, digest in digests.items() if _within(month, span) and _same(piece, name, digest)]
 
 
 def _same(piece: Piece, name: str, digest: str) -> bool:
@@ -227,7 +290,7 @@ def _same(piece: Piece, name: str, digest: str) -> bool:
     return not piece.digest or name != piece.table or digest == piece.digest
 
 
-def _within(month: str, span: tuple[str, str] | None) -> bool:
+def _within(month: str, span: Span) -> bool:
     return span is None or month == "" or span[0] <= month <= span[1]
 
 

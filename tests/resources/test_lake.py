@@ -120,6 +120,16 @@ def test_a_table_exists_once_it_was_written(lake: LocalLake) -> None:
     assert lake.exists(TABLE)
 
 
+def test_the_state_of_a_table_is_another_after_each_write_and_the_same_between(lake: DeltaLake) -> None:
+    assert lake.state(TABLE) == ""
+    states: list[str] = []
+    for number in range(12):
+        lake.replace(TABLE, flights({"UA": float(number)}), partition=JANUARY)
+        states.append(lake.state(TABLE))
+        assert lake.state(TABLE) == states[-1]
+    assert (len(set(states)), "" in states) == (12, False)
+
+
 # --- merging ------------------------------------------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,29 @@
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from mlops_assets.lifecycle.tracing import NoSuchPrediction, NothingAsked, found, lineage, versions
+from mlops_assets.lifecycle import tracing
+from mlops_assets.lifecycle.tracing import (
+    NoSuchPrediction,
+    NothingAsked,
+    found,
+    lineage,
+    pinned,
+    predicted,
+    reach,
+    sources_of,
+    versions,
+)
 from mlops_assets.specs import Catalogue
 from resources.lake import LocalLake
+from resources.registry.known import FILE
+from resources.registry.lineage import Piece, Touched, touched
 from resources.registry.releases import ReleaseChanged
 from resources.registry.resource import Registry
 from resources.reports import Reports
@@ -66,6 +80,11 @@ class World:
             data_at=NOON,
         )
         return name
+
+    def say(self, kind: str, number: int) -> None:
+        """An entry about a version."""
+        ledger, said = self.registry.ledger(), {"content_hash": self.hashes[number], "version": number + 1}
+        ledger.append("late", kind, said, expect_head=ledger.head("late"), actor="t", data_at=NOON)
 
     def ask(self, **config: object) -> Any:
         """What the job's run said."""
@@ -157,6 +176,93 @@ def test_provenance_that_was_replaced_with_a_manifest_that_fits_is_not_believed(
     assert releases.write("late", {"mean": 0}, forged, signature) == world.hashes[0]
     with pytest.raises(ReleaseChanged, match="is not the one that the ledger recorded"):
         list(versions(world.registry, ["late"]))
+
+
+QUESTIONS = [
+    Piece(table="table/counter/orders"),
+    Piece(table="table/counter/orders", month="2020-01"),
+    Piece(table="table/counter/orders", month="2020-02"),
+    Piece(table="table/counter/orders", month="2020-02", digest="digest of 2020-02"),
+    Piece(table="table/counter/orders", month="2020-02", digest="of other rows"),
+    Piece(table="feature/stall/lately", month="2020-02"),
+    Piece(table="table/counter/stalls"),
+    Piece(feature="stall_lately"),
+    Piece(feature="stall_lately__wait_2h"),
+    Piece(feature="items"),
+    Piece(feature="nobodys"),
+    Piece(library="polars"),
+    Piece(library="Polars==0.0.1"),
+    Piece(library="pandas"),
+]
+
+
+def plain(answer: Touched) -> tuple[Any, ...]:
+    """What an answer says, whatever it was told from."""
+    shown = [(one.content_hash, one.lives, why) for one, why in answer.versions]
+    made = [(one, maker and maker.content_hash, why) for one, maker, why in answer.predictions]
+    return shown, made, [one.content_hash for one in answer.unknown], answer.lines()
+
+
+def from_records(world: World, piece: Piece) -> Touched:
+    """The answer from every release, read again."""
+    known = list(versions(world.registry, ["late"]))
+    locks = {lock: pins for one in known if (lock := one.identity.get("lock")) and (pins := pinned(lock, None)) is not None}
+    return touched(piece, known, predicted(world.lake, ["late"]), sources=sources_of(CATALOGUE), locks=locks)
+
+
+@pytest.mark.parametrize("piece", QUESTIONS, ids=str)
+def test_an_answer_out_of_the_book_is_the_answer_from_the_records(world: World, tmp_path: Path, piece: Piece) -> None:
+    world.say("approved", 0)
+    world.say("promoted", 0)
+    strange = record("2020-02")
+    strange["identity"]["lock"] = "0" * 64
+    world.release(2, strange)
+    shutil.rmtree(world.registry.releases().path("late", world.release(3, record("2020-03"))))
+    expected = plain(from_records(world, piece))
+    for kept in (None, tmp_path / "kept", tmp_path / "kept"):  # without a book, with a new one, out of the one that is kept
+        assert plain(reach(CATALOGUE, world.registry, world.lake, piece, kept=kept)) == expected
+
+
+def test_a_release_is_read_for_the_first_question_and_for_no_other(world: World, tmp_path: Path) -> None:
+    ask, piece = partial(reach, CATALOGUE, world.registry, world.lake, kept=tmp_path / "kept"), Piece(feature="stall_lately")
+    first = plain(ask(piece))
+    shutil.rmtree(tmp_path / "releases" / "late")
+    assert plain(ask(piece)) == first
+    world.say("approved", 0)
+    assert plain(ask(piece)) == first
+    world.say("promoted", 0)
+    assert [one.version for one in ask(piece).live] == [1]
+    (tmp_path / "kept" / FILE).unlink()
+    assert len(ask(piece).unknown) == 2
+
+
+def test_a_long_answer_is_cut_in_the_log_and_whole_on_the_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = world.answer(feature="items").splitlines()
+    monkeypatch.setattr(tracing, "MOST", 2)
+    assert world.answer(feature="items").splitlines() == [*whole[:2], f"- {len(whole) - 2} more are on the page"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no book", None, "a table"])
+def test_a_book_that_is_torn_or_of_another_ledger_is_made_anew(world: World, tmp_path: Path, damage: bytes | str | None) -> None:
+    kept, piece = tmp_path / "kept", Piece(feature="stall_lately")
+    elsewhere = World(tmp_path / "elsewhere")
+    elsewhere.release(2, record("2020-02"))
+    reach(CATALOGUE, elsewhere.registry, elsewhere.lake, piece, kept=kept)
+    if isinstance(damage, bytes):
+        (kept / FILE).write_bytes(damage)
+    elif damage is not None:
+        pl.DataFrame({"kind": [None], "of": ["other columns"]}).write_parquet(kept / FILE)
+    answer = reach(CATALOGUE, world.registry, world.lake, piece, kept=kept)
+    assert plain(answer) == plain(from_records(world, piece))
+    assert len(answer.versions) == 2
+
+
+def test_predictions_are_read_again_when_their_table_was_written(world: World, tmp_path: Path) -> None:
+    ask, piece = partial(reach, CATALOGUE, world.registry, world.lake, kept=tmp_path / "kept"), Piece(library="polars")
+    assert [(one.month, one.rows) for one, *_ in ask(piece).predictions] == [("2020-02", 2)]
+    where = "prediction/late/batch"
+    world.lake.replace(where, world.lake.read(where).drop("month").head(1).collect(), partition="2020-03")
+    assert [(one.month, one.rows) for one, *_ in ask(piece).predictions] == [("2020-02", 2), ("2020-03", 1)]
 
 
 def test_the_run_logs_the_answer(world: World, capsys: pytest.CaptureFixture[str]) -> None:
