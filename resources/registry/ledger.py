@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from resources.security.keys import KeyRing
 
 LOCK_WAIT_SECONDS: Final = 30
+AT_ONCE: Final = 10_000
+"""Rows that are asked for by their numbers in one statement: databases bound how many values it may hold."""
 
 
 class LedgerUnavailable(PlatformError):
@@ -58,6 +60,8 @@ class Ledger:
             Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
         with alone(engine) as connection:
             META.create_all(connection)
+            for index in ENTRIES.indexes:  # of a ledger that is older than the index
+                index.create(connection, checkfirst=True)
         return engine
 
     @contextmanager
@@ -144,6 +148,19 @@ class Ledger:
         """The entry that made the live version live, now by the wall clock."""
         return states.live_at(self.entries(subject), datetime.now(UTC))
 
+    def live_of_all(self, at: datetime) -> dict[str, Entry | None]:
+        """What was live of each model at wall instant ``at``, by one look; a model of which nothing had gone live by then is left out.
+
+        Only what was written since a model's last life began is folded: what came before matters no more, unless that life was called off
+        before it began.
+        """
+        with self._connected() as connection:
+            known = _since_last_life(connection, in_utc("at", at))
+        for subject, (first, *_) in known.items():
+            if states.live_at(known[subject], first.activate_at or first.at) is None:
+                known[subject] = [*self.entries(subject, kinds=sorted(states.TURNS))]
+        return {subject: states.live_at(entries, at) for subject, entries in known.items()}
+
     def live_for(self, subject: str, data_at: datetime) -> Entry | None:
         """The entry that was live by the data clock just before ``data_at``."""
         return states.live_for(self.entries(subject), in_utc("data_at", data_at))
@@ -218,6 +235,22 @@ def _entries(connection: sa.Connection, subject: str | None, kinds: Sequence[str
     query = query.where(ENTRIES.c.kind.in_(kinds)) if kinds else query
     query = query if subject is None else query.where(ENTRIES.c.subject == subject)
     return tuple(Entry(**_read(row)) for row in connection.execute(query).mappings())
+
+
+def _since_last_life(connection: sa.Connection, at: datetime) -> dict[str, list[Entry]]:
+    """Of each subject the last entry that begins a life by ``at``, and what changes lives by then and was written later."""
+    by_then = sa.func.coalesce(ENTRIES.c.activate_at, ENTRIES.c.at) <= stamp(at)
+    begins = sa.select(ENTRIES.c.subject, sa.func.max(ENTRIES.c.seq).label("seq")).where(ENTRIES.c.kind.in_(states.BEGINS_LIVE), by_then)
+    last = begins.group_by(ENTRIES.c.subject).cte("last")
+    later = (ENTRIES.c.subject == last.c.subject) & (ENTRIES.c.seq > last.c.seq)
+    ends = sa.select(ENTRIES.c.seq).join(last, later).where(ENTRIES.c.kind.in_(states.ENDS_LIVE), by_then)
+    numbers = sorted(connection.scalars(sa.union_all(sa.select(last.c.seq), ends)))
+    found = dict[str, list[Entry]]()
+    for begin in range(0, len(numbers), AT_ONCE):
+        query = sa.select(ENTRIES).where(ENTRIES.c.seq.in_(numbers[begin : begin + AT_ONCE])).order_by(ENTRIES.c.seq)
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["subject"], []).append(Entry(**_read(row)))
+    return found
 
 
 def _last(connection: sa.Connection) -> tuple[int, str | None]:

@@ -18,7 +18,10 @@ ENTRIES: Final = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("prev", sa.Text, unique=True),
     sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Index("ledger_turns", "kind", "subject", "seq", "activate_at", "at"),
 )
+"""The index holds all that is asked to find when each life began, so that a row is read only when it matters."""
+
 HEADS: Final = sa.Table(
     "heads",
     META,
