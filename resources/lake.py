@@ -37,6 +37,9 @@ MONTH: Final = "month"
 ABSENT: Final = -1
 """The version before the first."""
 
+LIMITS: Final = {"retry_timeout": "45s"}
+"""For so long an object store that does not answer is asked again; by itself delta-rs goes on for three minutes."""
+
 ATTEMPTS: Final = 12
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
@@ -111,6 +114,12 @@ class DeltaLake(Lake):
     root: str
     storage_options: dict[str, str] = {}  # noqa: RUF012  pydantic gives each instance its own
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What storage is asked with: a limit for one that is not of this machine, and whatever ``storage_options`` says."""
+        far = "://" in self.root and not self.root.startswith("file://")
+        return {**(LIMITS if far else {}), **self.storage_options}
+
     def uri(self, address: str) -> str:
         """Root and address."""
         root = self.root if "://" in self.root else str(Path(self.root).absolute())
@@ -118,7 +127,10 @@ class DeltaLake(Lake):
 
     def exists(self, address: str) -> bool:
         """Whether the address has a Delta log."""
-        return DeltaTable.is_deltatable(self.uri(address), storage_options=self.storage_options or None)
+        try:
+            return DeltaTable.is_deltatable(self.uri(address), storage_options=self.options or None)
+        except (OSError, DeltaError) as error:
+            raise storage_error(address=address, uri=self.uri(address), error=error) from error
 
     def read(
         self, address: str, *, columns: Sequence[str] | None = None, partitions: Sequence[str] | None = None, version: int | None = None
@@ -196,7 +208,7 @@ class DeltaLake(Lake):
 
     def _open(self, address: str) -> DeltaTable | None:
         try:
-            return NamedTable(self.uri(address), storage_options=self.storage_options or None)
+            return NamedTable(self.uri(address), storage_options=self.options or None)
         except TableNotFoundError:
             return None
         except (OSError, DeltaError) as error:
@@ -216,7 +228,7 @@ class DeltaLake(Lake):
         return table
 
     def _scan(self, table: DeltaTable) -> pl.LazyFrame:
-        return pl.scan_delta(table, storage_options=self.storage_options or None)
+        return pl.scan_delta(table, storage_options=self.options or None)
 
     def _partition(self, table: DeltaTable, partition: str | None) -> pl.DataFrame:
         rows = self._scan(table)
@@ -224,7 +236,7 @@ class DeltaLake(Lake):
 
     def _digests(self, table: DeltaTable, *, newest: bool = False) -> dict[str, str]:
         """Digests at the table's version; ``newest`` spares a second handle, for readers: it may move the table to a later version."""
-        found = known_digests(table, latest=table if newest else NamedTable(table.table_uri, storage_options=self.storage_options or None))
+        found = known_digests(table, latest=table if newest else NamedTable(table.table_uri, storage_options=self.options or None))
         if found is None:
             rows = self._scan(table).collect()
             found = {str(month): digest(part) for (month,), part in rows.group_by(MONTH)} if _partitioned(table) else {WHOLE: digest(rows)}
@@ -282,7 +294,7 @@ class DeltaLake(Lake):
             rows,
             mode="error",
             partition_by=None if partition is None else [MONTH],
-            storage_options=self.storage_options or None,
+            storage_options=self.options or None,
             commit_properties=properties,
         )
 

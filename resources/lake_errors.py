@@ -1,5 +1,6 @@
 """What may go wrong with a table in the lake, each with its remedy."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ READ_ONLY: Final = ("os error 13", "os error 1)", "os error 30", "permission den
 FULL: Final = ("os error 28", "os error 27", "os error 122", "no space left", "file too large", "quota exceeded")
 EXISTS: Final = "a table already exists"
 SHOWN: Final = 12
+LONGEST: Final = 400
 
 
 class NothingThere(PlatformError):
@@ -145,4 +147,9 @@ def storage_error(*, address: str, uri: str, error: Exception) -> Exception:
         return error
     if EXISTS in text:
         return CommitFailedError(str(error))
-    return LakeFailed(address=address, uri=uri, why=str(error).strip().splitlines()[0])
+    return LakeFailed(address=address, uri=uri, why=_told(str(error)))
+
+
+def _told(text: str) -> str:
+    """What delta-rs draws as a tree in colours, from failure to cause, as a line."""
+    return " ".join(re.sub(r"\x1b\[\d*m|↳", " ", text).split())[:LONGEST]

@@ -65,7 +65,7 @@ def _filled(settings: Settings, project: str, clock: Clock) -> Resources:
             project=project,
             registry_url=settings.features_url or "",
             online_url=settings.online_url or "",
-            storage_options=lake.storage_options,
+            storage_options=lake.options,
         ),
         tracking=Tracking(
             uri=settings.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",

@@ -1,6 +1,9 @@
 """Tables in the lake: what is written is there in one step or not at all, once, by month; what cannot be is said with its remedy."""
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -27,17 +30,13 @@ from resources.lake_errors import (
 from resources.lake_log import known_digests
 from resources.rows import current, digest
 from tests.resources.delayed_flights import FEBRUARY, JANUARY, TABLE, day, delays, flights, merge
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> LocalLake:
-    return LocalLake(root=str(tmp_path / "lake"))
-
+from tests.servers.proxy import proxy
+from tests.servers.s3 import S3
 
 # --- reading and replacing ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_month_is_read_back_with_its_month_column(lake: LocalLake) -> None:
+def test_a_month_is_read_back_with_its_month_column(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0, "AA": None}), partition=JANUARY)
     read = lake.read(TABLE).collect()
     assert_frame_equal(read, flights({"UA": 1.0, "AA": None}).with_columns(month=pl.lit(JANUARY)), check_row_order=False)
@@ -52,7 +51,7 @@ def test_a_lake_lies_in_any_folder_whatever_its_name(tmp_path: Path, name: str) 
     assert delays(lake, partitions=[JANUARY]) == [("UA", 1.0)]
 
 
-def test_replacing_a_month_leaves_the_others_alone(lake: LocalLake) -> None:
+def test_replacing_a_month_leaves_the_others_alone(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({"UA": 2.0}), partition=FEBRUARY)
     lake.replace(TABLE, flights({"DL": 3.0}), partition=JANUARY)
@@ -60,14 +59,14 @@ def test_replacing_a_month_leaves_the_others_alone(lake: LocalLake) -> None:
     assert delays(lake, partitions=[JANUARY]) == [("DL", 3.0)]
 
 
-def test_replacing_a_whole_table_leaves_nothing_of_it_not_even_its_columns(lake: LocalLake) -> None:
+def test_replacing_a_whole_table_leaves_nothing_of_it_not_even_its_columns(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}))
     lake.replace(TABLE, pl.DataFrame({"flight": [7]}))
     assert lake.read(TABLE).collect().to_dict(as_series=False) == {"flight": [7]}
 
 
 @pytest.mark.parametrize("partition", [None, JANUARY])
-def test_an_equal_write_makes_no_version_whatever_the_order_of_rows(lake: LocalLake, partition: str | None) -> None:
+def test_an_equal_write_makes_no_version_whatever_the_order_of_rows(lake: DeltaLake, partition: str | None) -> None:
     frame = flights({"UA": 1.0, "AA": None, "DL": -0.5})
     first = lake.replace(TABLE, frame, partition=partition)
     again = lake.replace(TABLE, frame[::-1].select("delay", "flight"), partition=partition)
@@ -76,14 +75,14 @@ def test_an_equal_write_makes_no_version_whatever_the_order_of_rows(lake: LocalL
     assert lake.version(TABLE) == 0
 
 
-def test_a_month_that_went_back_to_its_old_rows_is_a_new_version_with_the_old_digest(lake: LocalLake) -> None:
+def test_a_month_that_went_back_to_its_old_rows_is_a_new_version_with_the_old_digest(lake: DeltaLake) -> None:
     first = lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({"UA": 2.0}), partition=JANUARY)
     last = lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     assert (last.version, last.digest) == (2, first.digest)
 
 
-def test_an_older_version_can_be_read_and_has_its_digests(lake: LocalLake) -> None:
+def test_an_older_version_can_be_read_and_has_its_digests(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     before = lake.digests(TABLE)
     lake.replace(TABLE, flights({"UA": 2.0}), partition=JANUARY)
@@ -93,7 +92,7 @@ def test_an_older_version_can_be_read_and_has_its_digests(lake: LocalLake) -> No
     assert list(lake.digests(TABLE)) == [JANUARY, FEBRUARY]
 
 
-def test_an_empty_month_is_there_and_empty(lake: LocalLake) -> None:
+def test_an_empty_month_is_there_and_empty(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({}), partition=FEBRUARY)
     lake.replace(TABLE, flights({}), partition=JANUARY)
@@ -101,20 +100,31 @@ def test_an_empty_month_is_there_and_empty(lake: LocalLake) -> None:
     assert lake.replace(TABLE, flights({}), partition=FEBRUARY).version == 2
 
 
-def test_a_table_may_begin_empty(lake: LocalLake) -> None:
+def test_a_table_may_begin_empty(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({}), partition=JANUARY)
     assert delays(lake, partitions=[JANUARY]) == []
 
 
-def test_only_the_files_of_the_months_asked_for_are_opened(lake: LocalLake) -> None:
+def remove(uris: list[str]) -> None:
+    """Take files out of a folder or a bucket."""
+    filesystem: Any = importlib.import_module("pyarrow.fs")
+    for uri in uris:
+        where, path = filesystem.FileSystem.from_uri(uri) if "://" in uri else (filesystem.LocalFileSystem(), uri)
+        where.delete_file(path)
+
+
+def test_only_the_files_of_the_months_asked_for_are_opened(lake: DeltaLake) -> None:
     for month in (JANUARY, FEBRUARY, "2013-03"):
         lake.replace(TABLE, flights({"UA": 1.0}), partition=month)
-    for path in Path(lake.uri(TABLE)).glob("month=2013-0[13]/*.parquet"):
-        path.write_bytes(b"broken")
+    others = [uri for uri in DeltaTable(lake.uri(TABLE)).file_uris() if FEBRUARY not in uri]
+    assert len(others) == 2
+    remove(others)
     assert delays(lake, partitions=[FEBRUARY]) == [("UA", 1.0)]
+    with pytest.raises(OSError, match="month="):
+        delays(lake, partitions=[JANUARY])
 
 
-def test_a_table_exists_once_it_was_written(lake: LocalLake) -> None:
+def test_a_table_exists_once_it_was_written(lake: DeltaLake) -> None:
     assert not lake.exists(TABLE)
     lake.replace(TABLE, flights({"UA": 1.0}))
     assert lake.exists(TABLE)
@@ -134,45 +144,45 @@ def test_the_state_of_a_table_is_another_after_each_write_and_the_same_between(l
 
 
 @pytest.mark.parametrize("month", [None, JANUARY])
-def test_merging_twice_is_merging_once(lake: LocalLake, month: str | None) -> None:
+def test_merging_twice_is_merging_once(lake: DeltaLake, month: str | None) -> None:
     assert merge(lake, {"UA": 1.0, "AA": None}, month=month) == 2
     assert merge(lake, {"AA": None, "UA": 1.0}, month=month, at=9) == 0
     assert lake.version(TABLE) == 0
 
 
-def test_a_correction_is_another_row_with_its_own_instant(lake: LocalLake) -> None:
+def test_a_correction_is_another_row_with_its_own_instant(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0, "AA": 5.0})
     assert merge(lake, {"UA": 60.0, "AA": 5.0}, at=3) == 1
     rows = lake.read(TABLE).collect().sort("flight", "ingested_at").select("flight", "delay", "ingested_at").rows()
     assert rows == [("AA", 5.0, day(0)), ("UA", 1.0, day(0)), ("UA", 60.0, day(3))]
 
 
-def test_a_correction_of_the_same_instant_replaces_what_was_said(lake: LocalLake) -> None:
+def test_a_correction_of_the_same_instant_replaces_what_was_said(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0, "AA": 5.0})
     merge(lake, {"UA": 2.0}, month=FEBRUARY)
     assert merge(lake, {"UA": 60.0}) == 1
     assert delays(lake) == [("AA", 5.0), ("UA", 2.0), ("UA", 60.0)]
 
 
-def test_a_value_taken_back_is_a_third_version(lake: LocalLake) -> None:
+def test_a_value_taken_back_is_a_third_version(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0})
     merge(lake, {"UA": 2.0}, at=1)
     assert merge(lake, {"UA": 1.0}, at=2) == 1
 
 
-def test_a_merge_keeps_keys_that_the_delivery_does_not_name(lake: LocalLake) -> None:
+def test_a_merge_keeps_keys_that_the_delivery_does_not_name(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0})
     merge(lake, {"AA": 2.0}, at=1)
     assert delays(lake) == [("AA", 2.0), ("UA", 1.0)]
 
 
-def test_the_digest_after_merges_is_that_of_the_rows_that_are_there(lake: LocalLake) -> None:
+def test_the_digest_after_merges_is_that_of_the_rows_that_are_there(lake: DeltaLake) -> None:
     for at, given in enumerate([{"UA": 1.0}, {"UA": 2.0, "AA": 1.0}, {"AA": 1.0, "DL": None}]):
         merge(lake, given, at=at)
     assert lake.digests(TABLE) == {JANUARY: digest(lake.read(TABLE).collect())}
 
 
-def test_rows_stamped_before_what_corrects_them_come_in_as_history(lake: LocalLake) -> None:
+def test_rows_stamped_before_what_corrects_them_come_in_as_history(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0}, at=5)
     merge(lake, {"UA": 2.0, "AA": 1.0}, at=4)
     assert merge(lake, {"UA": 2.0, "AA": 1.0}, at=4) == 0
@@ -184,7 +194,7 @@ def test_rows_stamped_before_what_corrects_them_come_in_as_history(lake: LocalLa
 # --- columns come and change --------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_column_is_null_in_older_months_and_leaves_their_digests(lake: LocalLake) -> None:
+def test_a_new_column_is_null_in_older_months_and_leaves_their_digests(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     before = lake.digests(TABLE)[JANUARY]
     lake.replace(TABLE, flights({"UA": 2.0}).with_columns(gate=pl.lit("A1")), partition=FEBRUARY)
@@ -192,31 +202,31 @@ def test_a_new_column_is_null_in_older_months_and_leaves_their_digests(lake: Loc
     assert lake.digests(TABLE)[JANUARY] == before == digest(lake.read(TABLE, partitions=[JANUARY]).collect())
 
 
-def test_a_month_without_a_column_of_the_table_is_written_with_nulls(lake: LocalLake) -> None:
+def test_a_month_without_a_column_of_the_table_is_written_with_nulls(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({"UA": 2.0}).drop("delay"), partition=FEBRUARY)
     assert delays(lake, partitions=[FEBRUARY]) == [("UA", None)]
 
 
-def test_a_column_that_gains_only_nulls_still_becomes_a_column(lake: LocalLake) -> None:
+def test_a_column_that_gains_only_nulls_still_becomes_a_column(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, flights({"UA": 1.0}).with_columns(gate=pl.lit(None, pl.String)), partition=JANUARY)
     assert lake.read(TABLE, columns=["gate"]).collect()["gate"].to_list() == [None]
 
 
-def test_whole_numbers_fit_into_a_column_of_decimals_and_an_equal_write_is_none(lake: LocalLake) -> None:
+def test_whole_numbers_fit_into_a_column_of_decimals_and_an_equal_write_is_none(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     assert lake.replace(TABLE, pl.DataFrame({"flight": ["UA"], "delay": [1]}), partition=JANUARY).version == 0
 
 
-def test_a_column_of_untyped_nulls_takes_the_type_of_the_table(lake: LocalLake) -> None:
+def test_a_column_of_untyped_nulls_takes_the_type_of_the_table(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace(TABLE, pl.DataFrame({"flight": ["UA"], "delay": [None]}), partition=FEBRUARY)
     assert delays(lake, partitions=[FEBRUARY]) == [("UA", None)]
 
 
 @pytest.mark.parametrize("frame", [pl.DataFrame({"flight": ["UA"], "delay": ["1"]}), pl.DataFrame({"flight": [1], "delay": [1.0]})])
-def test_a_column_that_changes_its_type_is_refused_by_name(lake: LocalLake, frame: pl.DataFrame) -> None:
+def test_a_column_that_changes_its_type_is_refused_by_name(lake: DeltaLake, frame: pl.DataFrame) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     with pytest.raises(TypeDiffers, match=r"table/flights/departures\.(delay is Float64|flight is String)"):
         lake.replace(TABLE, frame, partition=FEBRUARY)
@@ -225,7 +235,7 @@ def test_a_column_that_changes_its_type_is_refused_by_name(lake: LocalLake, fram
 # --- what cannot be -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_that_was_never_written_is_named_with_what_to_do(lake: LocalLake) -> None:
+def test_a_table_that_was_never_written_is_named_with_what_to_do(lake: DeltaLake) -> None:
     for ask in (lake.read, lake.version, lake.digests):
         with pytest.raises(
             NothingThere, match=r"table/flights/departures is not in the lake .* Materialize table/flights/departures first"
@@ -233,7 +243,7 @@ def test_a_table_that_was_never_written_is_named_with_what_to_do(lake: LocalLake
             ask(TABLE)
 
 
-def test_what_is_missing_in_a_table_is_named_with_what_is_there(lake: LocalLake) -> None:
+def test_what_is_missing_in_a_table_is_named_with_what_is_there(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     with pytest.raises(NoSuchPartition, match=r"no partition 2013-02, 2013-03; it has 2013-01 to 2013-01 \(1\)"):
         lake.read(TABLE, partitions=["2013-03", FEBRUARY, JANUARY])
@@ -243,7 +253,7 @@ def test_what_is_missing_in_a_table_is_named_with_what_is_there(lake: LocalLake)
         lake.read(TABLE, version=7)
 
 
-def test_a_monthly_table_is_not_overwritten_as_a_whole_nor_the_reverse(lake: LocalLake) -> None:
+def test_a_monthly_table_is_not_overwritten_as_a_whole_nor_the_reverse(lake: DeltaLake) -> None:
     lake.replace(TABLE, flights({"UA": 1.0}), partition=JANUARY)
     lake.replace("table/planes/all", flights({"UA": 1.0}))
     with pytest.raises(PartitioningDiffers, match="kept by month and was to be written as a whole"):
@@ -253,14 +263,14 @@ def test_a_monthly_table_is_not_overwritten_as_a_whole_nor_the_reverse(lake: Loc
     assert delays(lake) == [("UA", 1.0)]
 
 
-def test_rows_of_another_month_are_refused(lake: LocalLake) -> None:
+def test_rows_of_another_month_are_refused(lake: DeltaLake) -> None:
     frame = flights({"UA": 1.0, "AA": 2.0}).with_columns(month=pl.Series([JANUARY, FEBRUARY]))
     with pytest.raises(MonthMismatch, match="departures 2013-01: the frame holds rows of month 2013-02"):
         lake.replace(TABLE, frame, partition=JANUARY)
     assert not lake.exists(TABLE)
 
 
-def test_a_column_of_untyped_nulls_is_refused_in_a_new_table(lake: LocalLake) -> None:
+def test_a_column_of_untyped_nulls_is_refused_in_a_new_table(lake: DeltaLake) -> None:
     with pytest.raises(UntypedColumn, match=r"departures\.gate holds only nulls"):
         lake.replace(TABLE, pl.DataFrame({"flight": ["UA"], "gate": [None]}))
 
@@ -281,10 +291,30 @@ def test_what_the_storage_says_becomes_an_instruction(said: str, expected: type[
     assert str(error).startswith("table/flights/departures ")
 
 
+def test_an_object_store_that_is_away_is_said_to_be_so_by_its_address_and_cause(files: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy(files.port) as way:
+        for name, value in {**files.environment(), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{way.port}"}.items():
+            monkeypatch.setenv(name, value)
+        way.refuses = True
+        lake = DeltaLake(root="s3://lake/away", storage_options={"retry_timeout": "1s", "max_retries": "1"})
+        asks: list[Callable[[str], object]] = [lake.exists, lake.version, lambda address: lake.replace(address, flights({"UA": 1.0}))]
+        for ask in asks:
+            with pytest.raises(LakeFailed, match=r"departures at s3://lake/away/table/flights/departures could .*error sending request"):
+                ask(TABLE)
+        way.refuses = False
+        assert lake.replace(TABLE, flights({"UA": 1.0})).version == 0
+
+
+def test_an_object_store_is_asked_within_limits_and_as_the_options_say(tmp_path: Path) -> None:
+    assert DeltaLake(root="s3://lake/tables").options == {"retry_timeout": "45s"}
+    assert DeltaLake(root="s3://lake", storage_options={"retry_timeout": "9s", "a": "b"}).options == {"retry_timeout": "9s", "a": "b"}
+    assert DeltaLake(root=str(tmp_path)).options == DeltaLake(root=f"file://{tmp_path}").options == {}
+
+
 # --- other writers of the format, other places --------------------------------------------------------------------------------------
 
 
-def test_digests_survive_maintenance_and_many_commits(lake: LocalLake) -> None:
+def test_digests_survive_maintenance_and_many_commits(lake: DeltaLake) -> None:
     for at in range(9):
         merge(lake, {f"UA{at}": 1.0}, month=f"2013-0{1 + at % 2}", at=at)
     before, rows = lake.digests(TABLE), delays(lake)
@@ -297,7 +327,7 @@ def test_digests_survive_maintenance_and_many_commits(lake: LocalLake) -> None:
     assert merge(lake, {"UA0": 1.0}, month=JANUARY, at=20) == 0
 
 
-def test_a_stale_handle_tells_the_digests_of_its_own_version(lake: LocalLake) -> None:
+def test_a_stale_handle_tells_the_digests_of_its_own_version(lake: DeltaLake) -> None:
     told: list[dict[str, str]] = []
     handles: list[DeltaTable] = []
     for at in range(12):
@@ -307,7 +337,7 @@ def test_a_stale_handle_tells_the_digests_of_its_own_version(lake: LocalLake) ->
     assert [lake._digests(handle) for handle in handles] == told
 
 
-def test_commits_that_came_since_a_handle_was_opened_are_not_taken_for_older_ones(lake: LocalLake) -> None:
+def test_commits_that_came_since_a_handle_was_opened_are_not_taken_for_older_ones(lake: DeltaLake) -> None:
     handles: list[DeltaTable] = []
     for month in range(1, 6):
         merge(lake, {"UA": 1.0}, month=f"2013-0{month}")
@@ -321,7 +351,7 @@ def test_commits_that_came_since_a_handle_was_opened_are_not_taken_for_older_one
         assert known_digests(DeltaTable(lake.uri(TABLE)), latest=handle) == digests
 
 
-def test_after_somebody_else_s_write_digests_are_those_of_the_rows(lake: LocalLake) -> None:
+def test_after_somebody_else_s_write_digests_are_those_of_the_rows(lake: DeltaLake) -> None:
     merge(lake, {"UA": 1.0})
     write_deltalake(lake.uri(TABLE), lake.read(TABLE).collect().with_columns(delay=pl.lit(9.0)), mode="append")
     assert lake.digests(TABLE) == {JANUARY: digest(lake.read(TABLE).collect())}

@@ -20,17 +20,12 @@ from tests.resources.delayed_flights import FEBRUARY, JANUARY, TABLE, day, delay
 ROOT: Final = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> LocalLake:
-    return LocalLake(root=str(tmp_path / "lake"))
-
-
 WRITER = """
 import sys, time
 from datetime import UTC, datetime
 import polars as pl
-from resources.lake import LocalLake
-lake, who, months, start = LocalLake(root=sys.argv[1]), sys.argv[2], sys.argv[3].split(","), float(sys.argv[4])
+from resources.lake import DeltaLake
+lake, who, months, start = DeltaLake(root=sys.argv[1]), sys.argv[2], sys.argv[3].split(","), float(sys.argv[4])
 lake.exists("table/a/b")
 while time.time() < start: time.sleep(0.001)
 for turn in range(4):
@@ -44,7 +39,7 @@ def start_process(code: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_writers_at_once_lose_nothing_not_even_when_they_create_the_table_or_add_columns(lake: LocalLake) -> None:
+def test_writers_at_once_lose_nothing_not_even_when_they_create_the_table_or_add_columns(lake: DeltaLake) -> None:
     start = str(time.time() + 2.5)
     writers = [start_process(WRITER, lake.root, who, months, start) for who, months in [("a", JANUARY), ("b", JANUARY), ("c", FEBRUARY)]]
     for writer in writers:
@@ -72,12 +67,12 @@ def at_one_moment(*arguments, **named):
 
 resources.lake.write_deltalake = at_one_moment
 frame = pl.DataFrame({"flight": [f"{who}-{n}" for n in range(200_000)]})
-lake = resources.lake.LocalLake(root=sys.argv[1])
+lake = resources.lake.DeltaLake(root=sys.argv[1])
 lake.merge("table/flights/departures", frame, key=["flight"], partition="2013-01", ingested_at=datetime(2013, 2, 1, tzinfo=UTC))
 """
 
 
-def test_of_many_that_create_a_table_at_one_moment_one_does_and_the_others_add_to_it(lake: LocalLake, tmp_path: Path) -> None:
+def test_of_many_that_create_a_table_at_one_moment_one_does_and_the_others_add_to_it(lake: DeltaLake, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.mkdir()
     for creator in [start_process(CREATOR, lake.root, who, str(gate)) for who in "abc"]:
@@ -89,7 +84,7 @@ def test_of_many_that_create_a_table_at_one_moment_one_does_and_the_others_add_t
     assert lake.version(TABLE) == 2
 
 
-def other_writer(lake: LocalLake, monkeypatch: pytest.MonkeyPatch, month: str, *, times: int) -> None:
+def other_writer(lake: DeltaLake, monkeypatch: pytest.MonkeyPatch, month: str, *, times: int) -> None:
     """Somebody writes a month between our look at the table and our commit."""
     commit, left = DeltaLake._commit, iter(range(times))
 
@@ -107,7 +102,7 @@ def other_writer(lake: LocalLake, monkeypatch: pytest.MonkeyPatch, month: str, *
 @pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_write_that_comes_between_is_neither_lost_nor_forgotten_in_the_digests(
-    lake: LocalLake, monkeypatch: pytest.MonkeyPatch, month: str, *, there: bool
+    lake: DeltaLake, monkeypatch: pytest.MonkeyPatch, month: str, *, there: bool
 ) -> None:
     if there:
         merge(lake, {"first": 0.0})
@@ -118,7 +113,7 @@ def test_a_write_that_comes_between_is_neither_lost_nor_forgotten_in_the_digests
     assert lake.digests(TABLE) == {name: digest(part) for (name,), part in rows.sort("month").group_by("month", maintain_order=True)}
 
 
-def test_a_month_that_others_never_leave_alone_is_given_up_with_a_reason(lake: LocalLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_month_that_others_never_leave_alone_is_given_up_with_a_reason(lake: DeltaLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resources.lake.FIRST_PAUSE", 0.0001)
     monkeypatch.setattr("resources.lake.LONGEST_PAUSE", 0.0001)
     other_writer(lake, monkeypatch, JANUARY, times=100)
@@ -129,8 +124,8 @@ def test_a_month_that_others_never_leave_alone_is_given_up_with_a_reason(lake: L
 KILLED = """
 import sys
 import polars as pl
-from resources.lake import LocalLake
-lake = LocalLake(root=sys.argv[1])
+from resources.lake import DeltaLake
+lake = DeltaLake(root=sys.argv[1])
 print("ready", flush=True)
 for turn in range(10_000):
     rows = pl.DataFrame({"flight": [f"{n}" for n in range(20_000)], "delay": [float(turn)] * 20_000})
@@ -138,7 +133,7 @@ for turn in range(10_000):
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_version_that_takes_the_next_write(lake: LocalLake) -> None:
+def test_a_writer_killed_at_any_moment_leaves_a_whole_version_that_takes_the_next_write(lake: DeltaLake) -> None:
     for pause in (0.05, 0.13, 0.3):
         writer = start_process(KILLED, lake.root)
         assert writer.stdout is not None
@@ -158,8 +153,8 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_version_that_takes_the_nex
 HINDERED = """
 import os, resource, signal, sys
 import polars as pl
-from resources.lake import LocalLake
-lake, how = LocalLake(root=sys.argv[1]), sys.argv[2]
+from resources.lake import DeltaLake
+lake, how = DeltaLake(root=sys.argv[1]), sys.argv[2]
 rows = pl.DataFrame({"flight": [f"{n * 7919}" for n in range(50_000)], "delay": [1.0] * 50_000})
 lake.exists("table/flights/departures")
 if how == "full":
