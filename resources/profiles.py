@@ -13,7 +13,7 @@ from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.controller import Serving
 from resources.settings import Environment, Settings
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from resources.registry.mirror import wanted
 from resources.registry.mirrored import Shown, shown
 from resources.registry.resource import Registry
 from resources.registry.states import Entry, versions
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 RETRY_SECONDS: Final = 300
 """How long what MLflow shows may stay as wrong as it is before a run that did not mend it is followed by another."""

@@ -20,7 +20,7 @@ from resources.registry.releases import MANIFEST, RECORD, Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.scoring import score
-from resources.tracking import Run, Tracking
+from resources.tracking.resource import Run, Tracking
 from resources.whole import write_whole
 
 if TYPE_CHECKING:

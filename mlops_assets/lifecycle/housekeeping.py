@@ -11,7 +11,6 @@ from pydantic import Field
 from mlops_assets.lifecycle.release import followed
 from mlops_assets.lifecycle.tracing import predicted
 from mlops_assets.specs import Catalogue
-from resources import tracking_retention as runs
 from resources.clock import Clock
 from resources.lake import Lake
 from resources.registry import acts
@@ -20,7 +19,8 @@ from resources.registry.resource import Registry
 from resources.registry.retention import free
 from resources.registry.shelf import Kept
 from resources.registry.states import Entry
-from resources.tracking import Tracking
+from resources.tracking import retention as runs
+from resources.tracking.resource import Tracking
 
 BEGUN: Final = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 

@@ -20,7 +20,7 @@ from resources.registry.releases import Release
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.serving.scoring import score
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 if TYPE_CHECKING:
     from resources.monitors.drift import Drift

@@ -19,7 +19,7 @@ from resources.registry.states import FREEZE
 from resources.registry.status import status
 from resources.reports import Reports
 from resources.serving.controller import Serving
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 FOLLOW: Final = "follow_ledger"
 RECENT: Final = 20

@@ -28,7 +28,7 @@ from resources.lake_errors import NoSuchVersion
 from resources.lake_log import WHOLE
 from resources.registry.releases import Releases
 from resources.rows import digest
-from resources.tracking import Run
+from resources.tracking.resource import Run
 
 
 class DataGone(PlatformError):

@@ -23,7 +23,7 @@ from resources.registry.mirror import follow
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
 from resources.reports import Reports
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 
 class GateFailed(PlatformError):

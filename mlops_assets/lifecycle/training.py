@@ -27,7 +27,7 @@ from resources.registry.releases import Releases
 from resources.registry.resource import Registry
 from resources.registry.states import FREEZE, refuse_frozen
 from resources.serving import scoring
-from resources.tracking import Run, Tracking
+from resources.tracking.resource import Run, Tracking
 
 if TYPE_CHECKING:
     from resources.feature_store.scan import Read

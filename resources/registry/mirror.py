@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from resources.registry.ledger import Ledger
-    from resources.tracking import Tracking
+    from resources.tracking.resource import Tracking
 
 HASH_TAG: Final = "content_hash"
 STATE_TAG: Final = "state"
@@ -102,7 +102,7 @@ def _versions(
 
 
 def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
-    from resources.tracking_store import RunUnknown, found_run
+    from resources.tracking.store import RunUnknown, found_run
 
     run_id: str | None = entry.payload["mlflow_run_id"]
     tags = {HASH_TAG: entry.content_hash, "ledger_seq": str(entry.seq), "ledger_version": str(entry.version)}

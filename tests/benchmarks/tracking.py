@@ -21,7 +21,7 @@ TIMES: Final = 3
 FIT: Final = """
 import pathlib, sys, time
 import lightgbm, numpy
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 uri, artifacts, spool, said, warm, left = sys.argv[1:]
 tracking = Tracking(uri=uri, artifacts=artifacts, spool=spool)

@@ -29,7 +29,7 @@ from resources.inbox import EmptyFile, NoSuchFile, UnreadableFile
 from resources.lake_errors import LakeFull, LakeReadOnly
 from resources.profiles import Resources, embedded
 from resources.settings import Settings, child_environment
-from resources.tracking_store import Away
+from resources.tracking.store import Away
 from sensors.ingest_on_new_file import left_alone
 
 JANUARY = "2013-01"

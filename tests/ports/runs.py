@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput
 from mlflow.entities import Run as Found
 
-from resources.tracking import Run, Tracking
+from resources.tracking.resource import Run, Tracking
 from tests.servers.mlflow import BUCKET, MlflowServer, mlflow_server
 from tests.servers.postgres import postgres
 from tests.servers.proxy import Proxy, proxy

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from resources.tracking import PENDING, Run, Tracking
+from resources.tracking.resource import PENDING, Run, Tracking
 from tests.docs.pages import commands, done, project, write
 from tests.ports.runs import Remote, World, embedded
 from tests.ports.runs import remote as started
@@ -109,7 +109,7 @@ def test_an_interrupted_fit_is_a_killed_run(world: World, tracking: Tracking, ex
 
 FIT = """
 import os, sys
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 uri, artifacts, spool, experiment, end = sys.argv[1:]
 tracking = Tracking(uri=uri, artifacts=artifacts, spool=spool)
 print("ready", flush=True)

@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.lifecycle.operating import following
 from resources.registry.ledger import Ledger
 from resources.registry.mirror import follow
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from sensors.follow_on_entry import follow_on_entry
 from tests.resources.registry.records import WHOLE
 from tests.sensors.world import JANUARY, ONE, TWO, world

@@ -1,6 +1,6 @@
 """What MLflow 3.17 does that its documentation does not promise and that we lean on.
 
-Red after an upgrade: read ``resources/tracking_store.py`` or ``resources/tracking_retention.py``.
+Red after an upgrade: read ``resources/tracking/store.py`` or ``resources/tracking/retention.py``.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 
 ROOT = Path(__file__).parents[2]
 ASK = """
@@ -28,7 +28,7 @@ def in_a_clean_process(code: str) -> str:
 
 def test_the_first_request_of_mlflow_imports_feast_unless_its_headers_were_asked_for_before() -> None:
     assert in_a_clean_process(ASK.format("")) == "True True"
-    assert in_a_clean_process(ASK.format("from resources.tracking_store import client_of; client_of('http://127.0.0.1:9')")) == "True False"
+    assert in_a_clean_process(ASK.format("from resources.tracking.store import client_of; client_of('http://127.0.0.1:9')")) == "True False"
 
 
 def test_gc_of_some_runs_takes_every_deleted_experiment_with_them_and_a_hard_deletion_only_the_run(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from resources.registry.record import RecordIncomplete
 from resources.registry.resource import Registry
 from resources.reports import Reports
 from resources.security import tokens
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.mlops_assets.lifecycle.orders import LATE, NOON
 from tests.resources.registry.records import WHOLE
 

@@ -22,7 +22,7 @@ from resources.registry.acts import By, free
 from resources.registry.releases import ReleaseMissing
 from resources.registry.resource import Registry
 from resources.registry.states import states
-from resources.tracking import Tracking, TrackingFailed
+from resources.tracking.resource import Tracking, TrackingFailed
 from tests.mlops_assets.lifecycle.orders import LATE, LATELY, NOON, ORDERS, REGISTER, SEATS
 
 CATALOGUE = Catalogue(project="lifecycle", sources=(ORDERS, REGISTER), views=(LATELY, SEATS), models=(LATE,))

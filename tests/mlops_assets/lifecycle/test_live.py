@@ -15,7 +15,7 @@ from resources.registry.approvals import ApprovalsMissing
 from resources.registry.heads import LedgerTampered
 from resources.registry.resource import Registry
 from resources.registry.states import Frozen, Held
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.mlops_assets.lifecycle.orders import LATE, NOON
 from tests.resources.registry.records import WHOLE
 

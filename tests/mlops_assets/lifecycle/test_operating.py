@@ -15,7 +15,7 @@ from resources.registry.states import Held
 from resources.reports import Reports
 from resources.security import tokens
 from resources.serving.controller import Serving
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.resources.registry.records import WHOLE
 
 

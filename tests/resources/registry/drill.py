@@ -22,7 +22,7 @@ from resources.registry.releases import ReleaseChanged
 from resources.registry.states import BEGINS_LIVE, Entry, live_at
 from resources.serving.controller import Serving
 from resources.settings import child_environment
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.resources.registry.dying import tick
 from tests.resources.serving.clients import Answer, Clients
 from tests.resources.serving.tiny import Tiny

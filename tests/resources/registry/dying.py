@@ -19,7 +19,7 @@ from resources.registry.mirrored import Shown, shown
 from resources.registry.resource import Registry
 from resources.registry.states import BEGINS_LIVE, Entry, live_at, states
 from resources.security import tokens
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.resources.registry.records import WHOLE
 
 APRIL: Final = datetime(2013, 4, 1, 4, tzinfo=UTC)

@@ -12,7 +12,7 @@ from resources.registry.acts import By
 from resources.registry.mirror import follow, wanted
 from resources.registry.resource import Registry
 from resources.registry.states import Entry
-from resources.tracking import Tracking, TrackingFailed
+from resources.tracking.resource import Tracking, TrackingFailed
 from tests.resources.registry.records import WHOLE
 
 APRIL = datetime(2013, 4, 1, 4, tzinfo=UTC)

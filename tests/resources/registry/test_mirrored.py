@@ -15,7 +15,7 @@ import pytest
 from resources.registry.mirror import SET, follow, wanted
 from resources.registry.mirrored import Shown, shown
 from resources.registry.resource import Registry
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 from tests.resources.registry.records import WHOLE
 from tests.servers.ports import free_port
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from resources.tracking import SpoolUnnamed, Tracking, TrackingFailed
-from resources.tracking_spool import Opened, SpoolRefused, Writer, now_ms, read, waiting
-from resources.tracking_store import Away, demand_answer
+from resources.tracking.resource import SpoolUnnamed, Tracking, TrackingFailed
+from resources.tracking.spool import Opened, SpoolRefused, Writer, now_ms, read, waiting
+from resources.tracking.store import Away, demand_answer
 
 
 def store(folder: Path) -> Tracking:
@@ -182,7 +182,7 @@ import sys
 from resources.settings import be_quiet
 be_quiet()
 import mlflow
-from resources.tracking import Tracking
+from resources.tracking.resource import Tracking
 tracking = Tracking(uri=sys.argv[1], artifacts=sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

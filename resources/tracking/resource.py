@@ -1,6 +1,6 @@
 """MLflow runs: one per key, found by tag, never by handle; a retry re-opens it and doubles nothing. The registry is another package.
 
-What a run says goes to a file first (``tracking_spool``) and from there into MLflow (``tracking_delivery``), while the model is fitted or
+What a run says goes to a file first (``spool``) and from there into MLflow (``delivery``), while the model is fitted or
 later: a server that is away, slow or restarting neither fails nor blocks a fit.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.errors import PlatformError
-from resources.tracking_delivery import PATIENCE_SECONDS, Courier, Post, deliver
-from resources.tracking_spool import PENDING, Opened, Writer, now_ms
-from resources.tracking_store import TrackingFailed, client_of, demand_answer, door, exclusive, found_run
+from resources.tracking.delivery import PATIENCE_SECONDS, Courier, Post, deliver
+from resources.tracking.spool import PENDING, Opened, Writer, now_ms
+from resources.tracking.store import TrackingFailed, client_of, demand_answer, door, exclusive, found_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from resources import tracking_spool as spool
 from resources.errors import PlatformError
-from resources.tracking_store import (
+from resources.tracking import spool
+from resources.tracking.store import (
     LOCK_WAIT_SECONDS,
     Away,
     RunUnknown,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from resources import tracking_spool as spool
-from resources.tracking import Tracking
-from resources.tracking_store import KEY_TAG, NAME_TAG
+from resources.tracking import spool
+from resources.tracking.resource import Tracking
+from resources.tracking.store import KEY_TAG, NAME_TAG
 
 CONTENT_HASH_TAG: Final = "content_hash"
 DAGSTER_RUN_TAG: Final = "dagster_run"

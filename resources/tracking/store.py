@@ -1,4 +1,4 @@
-"""The door to MLflow: its client, its errors in our words, the one run of a key and content. What is sent is in ``tracking_delivery``.
+"""The door to MLflow: its client, its errors in our words, the one run of a key and content. What is sent is in ``delivery``.
 
 Uses ``MlflowClient`` alone: no fluent API, no global state, no autologging. mlflow is imported by the step that asks, not by loading.
 """
@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from resources.errors import PlatformError
 from resources.settings import be_quiet
-from resources.tracking_spool import PENDING, Opened
+from resources.tracking.spool import PENDING, Opened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
