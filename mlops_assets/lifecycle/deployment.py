@@ -1,6 +1,7 @@
 """Release to deployment: the project's one service answers with the versions that the ledger says are live."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
@@ -99,7 +100,8 @@ def resumed(serving: Serving, frozen: Entry, *, project: str) -> Endpoint:
 
 def live(registry: Registry, models: Iterable[str]) -> list[Entry]:
     """The live version of each model that has one."""
-    return [one for name in models if (one := registry.ledger().live(name)) is not None]
+    found = registry.ledger().live_of_all(datetime.now(UTC))
+    return [one for name in models if (one := found.get(name)) is not None]
 
 
 def edited(entries: Sequence[Entry], routes: Mapping[str, Route], registry: Registry) -> list[tuple[Entry, str, Route]]:

@@ -9,13 +9,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+import sqlalchemy as sa
+
 from resources.registry import acts
 from resources.registry.acts import By
+from resources.registry.identity import digest
+from resources.registry.tables import ENTRIES
 from resources.serving.controller import Serving
+from resources.serving.worker import Follower
+from tests.benchmarks.lineage import facts
 from tests.resources.registry import drill
 from tests.resources.registry.dying import Found, Scene, kills
 from tests.resources.serving.tiny import Tiny
@@ -24,6 +32,8 @@ from tests.servers.postgres import postgres
 KILLS: Final = 1000
 TIMES: Final = 10
 DRILL_SECONDS: Final = 60.0
+ENTRIES_FOLLOWED: Final = 10_000
+LOOKS: Final = 500
 
 
 def killed(folder: Path, times: int, database: str) -> Found:
@@ -68,6 +78,24 @@ def answered(folder: Path) -> dict[str, list[float]]:
     return spent
 
 
+def followed(folder: Path) -> tuple[float, float]:
+    """CPU seconds that a worker takes to verify a ledger of 10,000 entries at its start, and CPU milliseconds of each look after that."""
+    tiny = Tiny(folder)
+    sys.path.insert(0, str(tiny.source))
+    tiny.ledger.seq()
+    with sa.create_engine(tiny.ledger.url).begin() as connection:
+        connection.execute(ENTRIES.insert(), [*islice(facts(lambda model, version: digest([model, version])), ENTRIES_FOLLOWED)])
+    tiny.ledger.sign()
+    tiny.release(1.0)
+    one = Follower(routes=[tiny.route()], ledger=tiny.ledger, releases=tiny.releases, worker="bench")
+    began = time.process_time()
+    one.step(datetime.now(UTC))
+    start, began = time.process_time() - began, time.process_time()
+    for _ in range(LOOKS):
+        one.step(datetime.now(UTC))
+    return start, 1000 * (time.process_time() - began) / LOOKS
+
+
 def _seconds(serving: Serving, act: Callable[[], object], version: int) -> float:
     began = time.monotonic()
     act()
@@ -79,9 +107,13 @@ def _seconds(serving: Serving, act: Callable[[], object], version: int) -> float
 def main(times: int, database: str) -> None:
     """Measure, then the figures."""
     with tempfile.TemporaryDirectory() as name:
+        start, look = followed(Path(name))
+    with tempfile.TemporaryDirectory() as name:
         spent = answered(Path(name))
     with tempfile.TemporaryDirectory() as name:
         found = killed(Path(name), times, database)
+    print(f"figure worker_verifies = {start:.2f} s CPU for {ENTRIES_FOLLOWED:,} entries, at its start")
+    print(f"figure worker_looks = {look:.2f} ms CPU, ten times a second")
     for what, seconds in spent.items():
         print(f"figure {what}_answers = {median(seconds):.2f} s (goal <= 1)")
         print(f"figure {what}_answers_slowest = {max(seconds):.2f} s (goal <= 1)")
