@@ -242,19 +242,27 @@ def test_a_long_answer_is_cut_in_the_log_and_whole_on_the_page(world: World, mon
     assert world.answer(feature="items").splitlines() == [*whole[:2], f"- {len(whole) - 2} more are on the page"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no book", None, "a table"])
-def test_a_book_that_is_torn_or_of_another_ledger_is_made_anew(world: World, tmp_path: Path, damage: bytes | str | None) -> None:
-    kept, piece = tmp_path / "kept", Piece(feature="stall_lately")
-    elsewhere = World(tmp_path / "elsewhere")
+@pytest.mark.parametrize("months", [(), ("2020-03",), ("2020-03", "2020-04")], ids=("shorter", "as long", "longer"))
+def test_a_book_of_another_ledger_is_made_anew(world: World, tmp_path: Path, months: tuple[str, ...]) -> None:
+    elsewhere, piece = World(tmp_path / "elsewhere"), Piece(feature="stall_lately")
     elsewhere.release(2, record("2020-02"))
-    reach(CATALOGUE, elsewhere.registry, elsewhere.lake, piece, kept=kept)
-    if isinstance(damage, bytes):
-        (kept / FILE).write_bytes(damage)
-    elif damage is not None:
-        pl.DataFrame({"kind": [None], "of": ["other columns"]}).write_parquet(kept / FILE)
-    answer = reach(CATALOGUE, world.registry, world.lake, piece, kept=kept)
+    reach(CATALOGUE, elsewhere.registry, elsewhere.lake, piece, kept=tmp_path / "kept")
+    for number, month in enumerate(months, start=2):
+        world.release(number, record(month))
+    answer = reach(CATALOGUE, world.registry, world.lake, piece, kept=tmp_path / "kept")
     assert plain(answer) == plain(from_records(world, piece))
-    assert len(answer.versions) == 2
+    assert len(answer.versions) == 2 + len(months)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no book", None])
+def test_a_book_that_is_torn_is_made_anew(world: World, tmp_path: Path, damage: bytes | None) -> None:
+    kept, piece = tmp_path / "kept", Piece(feature="stall_lately")
+    reach(CATALOGUE, world.registry, world.lake, piece, kept=kept)
+    if damage is not None:
+        (kept / FILE).write_bytes(damage)
+    else:
+        pl.DataFrame({"kind": [None], "of": ["other columns"]}).write_parquet(kept / FILE)
+    assert plain(reach(CATALOGUE, world.registry, world.lake, piece, kept=kept)) == plain(from_records(world, piece))
 
 
 def test_predictions_are_read_again_when_their_table_was_written(world: World, tmp_path: Path) -> None:
