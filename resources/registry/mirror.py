@@ -84,34 +84,58 @@ def _versions(
     seen_before: bool,
 ) -> tuple[dict[str, str], list[str]]:
     """MLflow's version number of each release, by content hash, in the ledger's order; versions that are missing are made."""
-    listed: list[Any] = client.search_model_versions(f"name = '{model}'")
-    found = {version.tags.get(HASH_TAG): version for version in sorted(listed, key=lambda one: -int(one.version))}  # of twins, the older
+    listed: list[Any] = sorted(client.search_model_versions(f"name = '{model}'"), key=lambda one: int(one.version))
     newest = max((int(version.version) for version in listed), default=0)
     numbers: dict[str, str] = {}
     repairs: list[str] = []
     for entry in registered:
         name = str(entry.content_hash)
-        version = found.get(name) or _create(client, model, entry)
-        if name not in found and seen_before and (entry.version or 0) <= newest:
+        there = _there(client, listed, entry, shown=now[name] in ALIASES.values())
+        version = there or _create(client, model, entry)
+        if there is None and seen_before and (entry.version or 0) <= newest:
             repairs.append(f"{model}: version {entry.version} was deleted by hand; it is version {version.version} again")
-        if version.tags.get(STATE_TAG) != now[name]:
-            client.set_model_version_tag(model, version.version, STATE_TAG, now[name])
+        for tag, value in ((HASH_TAG, name), (STATE_TAG, now[name])):
+            if version.tags.get(tag) != value:
+                client.set_model_version_tag(model, version.version, tag, value)
         _bytes(client, version, gone.get(name))
         numbers[name] = str(version.version)
     return numbers, repairs
 
 
+def _there(client: "MlflowClient", listed: Sequence[Any], entry: Entry, *, shown: bool) -> Any | None:
+    """The version that was made for a release, the oldest of twins; tags, which anybody edits, do not count for one that an alias shows."""
+    from resources.tracking.resource import TrackingFailed
+
+    tagged = next((one for one in listed if one.tags.get(HASH_TAG) == entry.content_hash), None)
+    if tagged is not None and not shown:
+        return tagged
+    release = None, f"release:{entry.subject}/{entry.content_hash}"
+    try:
+        made = {release, _origin(client, entry)}
+    except TrackingFailed:  # its run is not to be found by the name that it had: what is tagged is all there is
+        return tagged
+    return next((one for one in listed if (one.run_id or None, one.source) in made), None)
+
+
 def _create(client: "MlflowClient", model: str, entry: Entry) -> Any:
+    tags = {HASH_TAG: entry.content_hash, "ledger_seq": str(entry.seq), "ledger_version": str(entry.version)}
+    run_id, source = _origin(client, entry)
+    return client.create_model_version(model, source, run_id=run_id, tags=tags)
+
+
+def _origin(client: "MlflowClient", entry: Entry) -> tuple[str | None, str]:
+    """Run and source of the version of a release, which nobody can change afterwards.
+
+    Raises:
+        TrackingFailed: the run has not been delivered yet; the version is made when it has.
+    """
     from resources.tracking.store import RunUnknown, found_run
 
-    run_id: str | None = entry.payload["mlflow_run_id"]
-    tags = {HASH_TAG: entry.content_hash, "ledger_seq": str(entry.seq), "ledger_version": str(entry.version)}
     try:
-        run = found_run(client, str(run_id))  # one that has not been delivered yet is an error: the version is made when it has
-        run_id, source = run.info.run_id, f"{run.info.artifact_uri}/model"
+        run = found_run(client, str(entry.payload["mlflow_run_id"]))
     except RunUnknown:
-        run_id, source = None, f"release:{model}/{entry.content_hash}"
-    return client.create_model_version(model, source, run_id=run_id, tags=tags)
+        return None, f"release:{entry.subject}/{entry.content_hash}"
+    return run.info.run_id, f"{run.info.artifact_uri}/model"
 
 
 def _bytes(client: "MlflowClient", version: Any, gone: Entry | None) -> None:

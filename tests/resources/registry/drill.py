@@ -152,6 +152,9 @@ def tricks(one: Scene) -> Iterator[tuple[str, Callable[[], object]]]:
     def other() -> str:
         return next(str(each.version) for each in client.search_model_versions(f"name = '{model}'") if str(each.version) != live())
 
+    def tagged(version: str) -> str:
+        return str(client.get_model_version(model, version).tags[HASH_TAG])
+
     def hide_a_move() -> None:
         to = other()
         client.set_registered_model_alias(model, "production", to)
@@ -162,6 +165,7 @@ def tricks(one: Scene) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "deletes the live version", lambda: client.delete_model_version(model, live())
     yield "says another state of it", lambda: client.set_model_version_tag(model, live(), STATE_TAG, "retired")
     yield "says another content of it", lambda: client.set_model_version_tag(model, live(), HASH_TAG, "f" * 64)
+    yield "says of another version that it is the live one", lambda: client.set_model_version_tag(model, other(), HASH_TAG, tagged(live()))
     yield "takes our tags away", lambda: client.delete_registered_model_tag(model, FOLLOWED)
     yield "moves the alias and says that we did", hide_a_move
     yield "flips a byte of every artifact", lambda: [flip(file) for file in (one.folder / "artifacts").rglob("weights.json")]
@@ -186,6 +190,7 @@ def drill(one: Scene, url: str, *, seconds: float) -> Found:
             for what, does in tricks(one):
                 _turn(one, desk, found)
                 tick(desk, one.tracking, MODEL)
+                found.alias_wrong += [] if right(one) else [f"before it {what}"]
                 does()
                 found.tricks += 1
                 found.repairs.setdefault(what, []).extend(tick(desk, one.tracking, MODEL))

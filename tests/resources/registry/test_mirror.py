@@ -170,6 +170,28 @@ def test_an_alias_of_somebody_else_is_left_alone(desk: Desk) -> None:
     assert (desk.follow(), desk.aliases()) == ([], {"candidate": "1", "shadow": "1"})
 
 
+def test_a_version_labelled_by_hand_as_another_gets_its_label_back(desk: Desk) -> None:
+    first, second = desk.register(1.0), desk.register(2.0)
+    desk.promote(2)
+    desk.follow()
+    for version, name in (("1", second), ("2", "f" * 64)):
+        desk.client.set_model_version_tag(desk.model, version, "content_hash", name)
+    desk.follow()
+    assert [desk.tags(version)["content_hash"] for version in (1, 2)] == [first, second]
+    assert desk.aliases() == {"candidate": "1", "production": "2"}
+    assert len(desk.client.search_model_versions(f"name = '{desk.model}'")) == 2
+
+
+def test_a_live_version_without_its_run_is_followed_all_the_same(desk: Desk) -> None:
+    desk.register(1.0)
+    desk.promote(1)
+    desk.follow()
+    desk.client.delete_run(desk.client.get_model_version(desk.model, "1").run_id)
+    desk.follow()
+    name = desk.aliases()["production"]
+    assert desk.tags(int(name))["state"] == "live"
+
+
 def test_a_version_deleted_by_hand_comes_back_under_a_new_number(desk: Desk) -> None:
     name = desk.register(1.0)
     desk.promote(1)
