@@ -218,7 +218,10 @@ def _changed_store(one: Scene, desk: acts.Desk) -> list[str]:
 
 def right(one: Scene) -> bool:
     """Whether the alias names the live version: not by tags, which anybody may edit, but by its run or source, which nobody can."""
-    entries, found = one.entries(), one.client.get_model_version_by_alias(MODEL, "production")
+    number = one.client.get_registered_model(MODEL).aliases.get("production")
+    if number is None:
+        return False
+    entries, found = one.entries(), one.client.get_model_version(MODEL, number)
     live = live_at(entries, datetime.now(UTC))
     registered = next(each for each in entries if live and each.kind == "registered" and each.content_hash == live.content_hash)
     return found.run_id == registered.payload["mlflow_run_id"] or found.source == f"release:{MODEL}/{registered.content_hash}"

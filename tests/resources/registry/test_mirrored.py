@@ -82,6 +82,21 @@ def test_a_look_sees_whether_mlflow_shows_what_the_ledger_says(tmp_path: Path, w
         assert (shown(uri) or {})["churn"].followed == place.wanted()
 
 
+def test_through_a_server_a_version_is_known_again_by_its_run(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with server(place.tracking.uri, tmp_path) as url:
+        tracking = Tracking(uri=url, artifacts="")
+        client: Any = tracking.client()
+        run = client.create_run(client.create_experiment("fit")).info.run_id
+        name = place.registry.releases().write("price", {"weight": 3.0}, WHOLE, {"entry": "acme:predict"})
+        place.registry.register("price", name, mlflow_run_id=run, actor="gate", data_at=APRIL)
+        place.registry.promote("price", 1, actor="gate", data_at=APRIL)
+        for _ in range(2):
+            assert follow(place.registry.ledger(), tracking, model="price") == []
+        (version,) = client.search_model_versions("name = 'price'")
+        assert (version.run_id, client.get_registered_model("price").aliases) == (run, {"production": "1"})
+
+
 @contextmanager
 def _itself(uri: str) -> Generator[str]:
     yield uri
