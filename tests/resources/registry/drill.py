@@ -69,7 +69,8 @@ class Scene:
 
     def release(self) -> int:
         """A further version, with a run of its own whose artifact is what MLflow would load."""
-        run = self.client.create_run(self.client.create_experiment(f"fit {time.monotonic_ns()}")).info.run_id
+        place = self.folder / "artifacts" / str(time.monotonic_ns())
+        run = self.client.create_run(self.client.create_experiment(place.name, place.as_uri())).info.run_id
         self.client.log_text(run, "weights", "model/weights.json")
         made, now = self.tiny.store({"weights": {"x": float(time.monotonic_ns())}}), datetime.now(UTC)
         return int(self.tiny.registry.register(MODEL, made, mlflow_run_id=run, actor="trainer", data_at=now).version or 0)
@@ -168,7 +169,7 @@ def tricks(one: Scene) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "says of another version that it is the live one", lambda: client.set_model_version_tag(model, other(), HASH_TAG, tagged(live()))
     yield "takes our tags away", lambda: client.delete_registered_model_tag(model, FOLLOWED)
     yield "moves the alias and says that we did", hide_a_move
-    yield "flips a byte of every artifact", lambda: [flip(file) for file in (one.folder / "artifacts").rglob("weights.json")]
+    yield "flips a byte of every artifact", lambda: flip_all(one.folder / "artifacts")
     yield "deletes the run", lambda: client.delete_run(client.get_model_version(model, live()).run_id)
     yield "renames the model", lambda: client.rename_registered_model(model, f"{model} {time.monotonic_ns()}")
     yield "deletes the model", lambda: client.delete_registered_model(model)
@@ -180,6 +181,14 @@ def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-2] ^= 1
     file.write_bytes(content)
+
+
+def flip_all(folder: Path) -> None:
+    """One bit of every model that MLflow would load."""
+    files = [*folder.rglob("weights.json")]
+    assert files
+    for file in files:
+        flip(file)
 
 
 def drill(one: Scene, url: str, *, seconds: float) -> Found:
