@@ -1,5 +1,6 @@
 """Reading on from what was verified: what is new is believed only when chain and signed head say so; the same on SQLite and Postgres."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from resources.errors import PlatformError
 from resources.registry.heads import HeadUnsigned, LedgerTampered, Mark
 from resources.registry.ledger import Ledger
 from resources.security.keys import KeyRevoked, KeyRing, KeyUnknown
-from tests.resources.registry.books import INSERT, SIGN, Books, forged, register, signed_by
+from tests.resources.registry.books import APRIL, INSERT, SIGN, Books, forged, register, signed_by
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -43,6 +44,23 @@ def test_a_forged_entry_that_follows_is_not_believed_and_a_mended_ledger_is_read
     books.damage("DELETE FROM ledger WHERE seq = 5")
     register(ledger, C, 3)
     assert [one.seq for one in ledger.read_on(mark, subjects={"churn"})[1]] == [5, 6]
+
+
+def test_what_is_read_while_somebody_appends_never_looks_torn(ledger: Ledger, books: Books) -> None:
+    def append() -> None:
+        other = books.ledger()
+        for number in range(60):
+            other.append(f"model {number}", "held", {}, expect_head=None, actor="ana", data_at=APRIL)
+        other._engine.dispose()
+
+    register(ledger, A, 1)
+    mark, found, writer = Mark(), list[int](), threading.Thread(target=append)
+    writer.start()
+    while len(found) < 62:
+        mark, new = ledger.read_on(mark, subjects={"churn", *(f"model {number}" for number in range(60))})
+        found += [one.seq for one in new]
+    writer.join()
+    assert found == list(range(1, 63))
 
 
 CUT = {
