@@ -22,6 +22,7 @@ from mlops_assets.specs import Log, ModelSpec, Months, Parts, TrainingData
 from resources.errors import PlatformError
 from resources.feature_store.store import FeatureStore
 from resources.lake import Lake
+from resources.registry.formats import as_loaded
 from resources.registry.identity import digest
 from resources.registry.releases import Releases
 from resources.registry.resource import Registry
@@ -151,7 +152,7 @@ def signature(spec: ModelSpec, parts: Parts, rows: pl.DataFrame, *, package: str
         for one in (declaration(view, package=package) for view in spec.views)
     ]
     request, some = [col.name for col in spec.request], rows.gather_every(max(1, rows.height // PROBES)).head(PROBES)
-    probe = scoring.probe(entry(spec.score), parts, some, spec.feature_names, n=PROBES)
+    probe = scoring.probe(entry(spec.score), as_loaded(spec.name, parts), some, spec.feature_names, n=PROBES)
     return {
         "model": spec.name,
         "task": spec.task,

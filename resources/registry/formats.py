@@ -9,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
@@ -18,6 +18,7 @@ from resources.errors import PlatformError
 from resources.registry.identity import NotPlain, canonical
 
 NAME: Final = re.compile(r"(?!manifest$|record$|signature$)[A-Za-z][A-Za-z0-9_]{0,63}")
+LONGEST: Final = 300
 _NUM_THREADS: Final = re.compile(r"^\[num_threads: -?\d+\]$", re.MULTILINE)
 _EXTERNAL: Final = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 """How the protobuf of an ONNX model begins to name a file outside of it, in any spelling that a parser takes."""
@@ -50,7 +51,7 @@ class LibraryMissing(PlatformError):
     def __init__(self, *, model: str, file: str, library: str) -> None:
         super().__init__(
             f"{model}: {file} needs {library}, which is not installed here, so it was not loaded. "
-            f"Add {library} to the project's requirements where it trains and where it serves."
+            f"Install it where it trains and where it serves: uv pip install --constraints requirements.lock {library}."
         )
 
 
@@ -95,8 +96,14 @@ def decoded(model: str, file: str, content: bytes) -> Any:
     except Refusal as problem:
         raise FormatRefused(model=model, file=file, why=f"it is no {chosen.suffix} of ours: {problem}") from problem
     except Exception as problem:
-        why = f"it cannot be read as {chosen.suffix} ({type(problem).__name__}: {problem})"
+        said = str(problem).partition("\nStack trace")[0].strip()  # XGBoost tells where it was built
+        why = f"it cannot be read as {chosen.suffix} ({type(problem).__name__}: {said[:LONGEST]})"
         raise FormatRefused(model=model, file=file, why=why) from problem
+
+
+def as_loaded(model: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts as whoever loads them will have them: an ONNX model, for one, comes back as a session that runs it."""
+    return {name: decoded(model, *encoded(model, name, value)) for name, value in parts.items()}
 
 
 def begins(content: bytes, *starts: bytes) -> None:
@@ -118,7 +125,7 @@ def _read_lightgbm(content: bytes) -> Any:
 
 def _read_xgboost(content: bytes) -> Any:
     begins(content, b"{L")  # what begins in another way would be read as JSON or as the format before ubj
-    booster: Any = importlib.import_module("xgboost").Booster()  # not a dependency of ours: a project that fits with it brings it
+    booster: Any = importlib.import_module("xgboost").Booster()  # not typed: by its name pyright would follow it
     booster.load_model(bytearray(content))
     return booster
 
@@ -128,6 +135,7 @@ def _onnx(graph: Any) -> bytes:
 
 
 def _read_onnx(content: bytes) -> Any:
+    begins(content, b"\x08")  # an ir_version; what begins in another way would be tried as onnxruntime's own format, which nothing checks
     whole = _self_contained(content)
     session: Any = importlib.import_module("onnxruntime").InferenceSession  # as xgboost
     return session(whole, providers=["CPUExecutionProvider"])

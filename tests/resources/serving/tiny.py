@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from resources.code import code_hash
+from resources.registry.formats import as_loaded
 from resources.registry.resource import Registry
 from resources.serving import scoring
 from resources.serving.routes import Route
@@ -31,6 +32,24 @@ def predict(parts, examples):
 def boosted(parts, examples):
     """A LightGBM booster's answer."""
     return pl.Series(parts["booster"].predict(examples.select("x", "n").cast(pl.Float64).to_numpy(), num_threads=1))
+
+
+def gradient(parts, examples):
+    """An XGBoost booster's answer."""
+    import xgboost
+
+    return pl.Series(parts["model"].predict(xgboost.DMatrix(examples.select("x", "n").cast(pl.Float64).to_numpy()))).cast(pl.Float64)
+
+
+def network(parts, examples):
+    """An ONNX model's answer."""
+    rows = examples.select("x", "n").fill_null(0.0).cast(pl.Float32).to_numpy()
+    return pl.Series(parts["model"].run(None, dict(x=rows))[0]).cast(pl.Float64)
+
+
+def estimator(parts, examples):
+    """A scikit-learn estimator's answer."""
+    return pl.Series(parts["model"].predict(examples.select("x", "n").fill_null(0.0).cast(pl.Float64).to_numpy()))
 '''
 
 
@@ -74,7 +93,7 @@ class Tiny:
             "entry": route.entry,
             "code_hash": route.code_hash,
             "features": scoring.signature(FRAME, FEATURES, required=("n",)),
-            "probe": scoring.probe(route.entry, parts, FRAME, FEATURES),
+            "probe": scoring.probe(route.entry, as_loaded(model, parts), FRAME, FEATURES),
             **signed,
         }
         return self.releases.write(model, parts, whole({"model": model}), signature)
