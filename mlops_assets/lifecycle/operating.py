@@ -1,5 +1,6 @@
 """Acts as Dagster jobs: the verbs of ``mlops_assets.verbs`` from the launchpad, the check of the ledger, what waits, what is red."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from resources.registry.states import FREEZE
 from resources.registry.status import status
 from resources.reports import Reports
 from resources.serving.controller import Serving
+from resources.serving.standing import typed
 from resources.tracking.resource import Tracking
 
 FOLLOW: Final = "follow_ledger"
@@ -87,13 +89,14 @@ def _pending(context: dg.OpExecutionContext, registry: Registry, reports: Report
 
 @dg.op(name="look")
 def _status(context: dg.OpExecutionContext, registry: Registry, serving: Serving) -> None:
-    said = f"{status(registry.ledger(), serving_home=Path(serving.home))}\n\n{failed(context.instance)}"
+    home = Path(serving.home)
+    said = f"{status(registry.ledger(), serving_home=home)}\n\n{failed(context.instance, home=home)}"
     context.log.info(said)
     context.add_output_metadata({"status": dg.MetadataValue.md(f"```\n{said}\n```")})
 
 
-def failed(instance: dg.DagsterInstance) -> str:
-    """The newest failed runs that no later run of the same work made good."""
+def failed(instance: dg.DagsterInstance, *, home: Path) -> str:
+    """The newest failed runs that no later run of the same work made good; ``home`` is that of the service, beside Dagster's."""
     lines: list[str] = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=RECENT):
         run = record.dagster_run
@@ -106,8 +109,20 @@ def failed(instance: dg.DagsterInstance) -> str:
         ):
             what = " ".join([run.job_name, *same.values()])
             lines.append(f"  run {run.run_id[:8]} of {what} (since {record.create_timestamp.isoformat(timespec='seconds')})")
-            lines.append("    -> read its log; run it again from where it failed when the cause is mended")
+            lines.append(f"    -> {_again(run, home)}")
     return "\n".join(["failed runs", *(lines or ["  none"])])
+
+
+def _again(run: dg.DagsterRun, home: Path) -> str:
+    """The line that does the work of a run again once its log was read and the cause is mended."""
+    if run.run_config:
+        return "# read its log, mend the cause, and run it again with its config from its page"
+    month = run.tags.get("dagster/partition", "")
+    if run.asset_selection:
+        chosen = ",".join(sorted("/".join(one.path) for one in run.asset_selection))
+        return typed(home, f"asset materialize -m {{module}} --select {chosen}{f' --partition {month}' if month else ''}")
+    tags = f""" --tags '{json.dumps({"dagster/partition": month})}'""" if month else ""
+    return typed(home, f"job execute -m {{module}} -j {run.job_name}{tags}")
 
 
 def _alone(name: str, op: Any, description: str) -> dg.JobDefinition:

@@ -55,13 +55,17 @@ def standing(home: Path) -> Service:
 
 
 def deploying(home: Path, *, project: str) -> str:
-    """The command that materializes the deployment, to be typed in the project folder; Dagster's home is the one beside the service's."""
+    """The command that materializes the deployment."""
+    return typed(
+        home, f"job execute -m {{module}} -j deploy_{project}" if project else "asset materialize -m {module} --select tag:stage=deployment"
+    )
+
+
+def typed(home: Path, command: str) -> str:
+    """A command of Dagster to be typed in the project folder, ``{module}`` filled in; Dagster's home is the one beside the service's."""
     dagster = home.parent / "dagster"
     where = f"DAGSTER_HOME={shlex.quote(str(dagster))} " if (dagster / "dagster.yaml").exists() else ""
-    module = definitions(Path.cwd())
-    if project:
-        return f"{where}python -m dagster job execute -m {module} -j deploy_{project}"
-    return f"{where}python -m dagster asset materialize -m {module} --select tag:stage=deployment"
+    return f"{where}python -m dagster {command.replace('{module}', definitions(Path.cwd()))}"
 
 
 def definitions(folder: Path) -> str:

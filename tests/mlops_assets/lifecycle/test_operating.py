@@ -144,3 +144,4 @@ def test_the_status_job_says_what_is_live_and_what_is_red_with_the_failed_runs(p
     assert "churn is held by ada: look first" in said
     assert "no service answers for churn" in said
     assert "of promote_release (since " in said
+    assert "    -> # read its log, mend the cause, and run it again with its config from its page" in said
