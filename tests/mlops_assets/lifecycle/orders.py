@@ -70,6 +70,12 @@ def predict(parts: Parts, examples: pl.DataFrame) -> pl.Series:
     return (examples["items"] * parts.get("item", 0.01) + parts["mean"]).cast(pl.Float64)
 
 
+def asked(parts: Parts, examples: pl.DataFrame) -> pl.Series:
+    """What a network says of the number of items; only a loaded one can be asked."""
+    rows = examples.select(pl.col("items").cast(pl.Float32)).to_numpy()
+    return pl.Series(parts["net"].run(None, {"x": rows})[0]).cast(pl.Float64)
+
+
 ORDERS: Final = SourceSpec(
     table="counter/orders", contract=Orders, owner="team:counter", parse=as_it_is, partitions=CALENDAR, lands="as_declared"
 )

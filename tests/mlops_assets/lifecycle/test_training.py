@@ -1,5 +1,6 @@
 """What a training set and a model are made of: windows in time, the split, and what decides a model's name."""
 
+import importlib
 import json
 from dataclasses import replace
 from datetime import UTC as ZONE
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 
@@ -33,7 +35,7 @@ from resources.registry import acts
 from resources.registry.acts import By
 from resources.registry.resource import Registry
 from resources.registry.states import Frozen
-from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, NOON, PACKAGE, order, orders
+from tests.mlops_assets.lifecycle.orders import CALENDAR, LATE, NOON, PACKAGE, asked, order, orders
 
 MONTH = "2020-01"
 ANA = By(actor="ana", data_at=NOON, why="fire")
@@ -100,6 +102,18 @@ def test_a_signature_tells_a_worker_the_code_the_fields_and_rows_with_their_answ
     assert lookup == Lookup.declared(view)
     assert [*lookup.features] == [*view.features] != sorted(view.features), "the order of the features is that of the packed bytes"
     assert said["probe"]["predictions"] == [0.51, 0.52]
+
+
+def test_a_release_is_probed_with_its_parts_as_a_worker_will_have_them() -> None:
+    onnx: Any = importlib.import_module("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    values = [helper.make_tensor_value_info(name, kind, shape) for name, shape in (("x", [None, 1]), ("y", [None]))]
+    weights = [onnx.numpy_helper.from_array(np.array([0.25], dtype=np.float32), "w")]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "net", values[:1], values[1:], weights)
+    net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    frame = pl.DataFrame({"order_id": ["a", "b"], "items": [1, 2], "stall_lately__wait_2h": [None, 1.0], "stall_lately__handed_2h": [0, 1]})
+    said = signature(replace(LATE, score=asked), {"net": net}, frame, package=PACKAGE, views={})
+    assert said["probe"]["predictions"] == [0.25, 0.5]
     assert [one["order_id"] for one in said["probe"]["examples"]] == ["a", "b"]
 
 
