@@ -205,7 +205,8 @@ def fitted(
     content_hash = releases.write(spec.name, parts, record, signature(spec, parts, data.train, package=package, views=made.views))
     for name, one in made.tables.items():
         run.dataset(name, sha256=digest(one["digests"]), context="training", tags={"version": str(one["version"])})
-    run.artifact("model", releases.folder(spec.name, content_hash))
+    with releases.folder(spec.name, content_hash) as folder:
+        run.artifact("model", folder)
     run.tags(content_hash=content_hash)
     row = {
         "content_hash": content_hash,

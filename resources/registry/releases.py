@@ -8,8 +8,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,12 +95,14 @@ class Releases:
         """The folder of this machine where a release or its copy lies, whether or not it does."""
         return Path(self.here.shelf.place(model, self._named(model, content_hash)))
 
-    def folder(self, model: str, content_hash: str) -> Path:
-        """A release as a folder of this machine, every byte checked."""
+    @contextmanager
+    def folder(self, model: str, content_hash: str) -> Generator[Path]:
+        """A release as a folder of this machine, every byte checked; gone afterwards where the store is none."""
         files = self.files(model, content_hash)
-        if self.here is not self:
-            self._copy(model, content_hash, files)
-        return self.path(model, content_hash)
+        with tempfile.TemporaryDirectory() as name:
+            shelf = self.shelf if self.here is self else FolderShelf(Path(name))
+            shelf.store(model, content_hash, files)
+            yield Path(shelf.place(model, content_hash))
 
     def write(self, model: str, parts: Mapping[str, object], record: Mapping[str, Any], signature: Mapping[str, object]) -> str:
         """Store a release and return its content hash. Storing the same content again changes nothing, not even provenance.

@@ -6,6 +6,7 @@ a way to write several objects at once. Its first line says the names and sizes 
 
 import importlib
 import json
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +18,7 @@ from resources.registry.identity import canonical
 from resources.registry.shelf import Damaged, Kept, Shelf
 
 SUFFIX: Final = ".release"
+OBJECT: Final = re.compile(r"/[0-9a-f]{64}\.release$")
 ATTEMPTS: Final = 4
 CONNECT_SECONDS: Final = 3
 READ_SECONDS: Final = 30
@@ -75,7 +77,7 @@ class S3Shelf(Shelf):
         return [
             Kept(content_hash=one["Key"].rpartition("/")[2].removesuffix(SUFFIX), at=one["LastModified"], size=one["Size"])
             for one in listed
-            if one["Key"].endswith(SUFFIX)
+            if OBJECT.search(one["Key"])
         ]
 
     def free(self, model: str, content_hash: str) -> None:

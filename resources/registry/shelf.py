@@ -140,10 +140,11 @@ class FolderShelf(Shelf):
 
     def kept(self, model: str) -> list[Kept]:
         """By the age of its folder."""
-        return [
-            Kept(content_hash=path.name, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), size=_size(path))
-            for path in sorted(self.root.joinpath(model).glob("?" * 64))
-        ]
+        found: list[Kept] = []
+        for path in sorted(self.root.joinpath(model).glob("?" * 64)):
+            with suppress(FileNotFoundError):  # somebody lets go of it just now
+                found.append(Kept(content_hash=path.name, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), size=_size(path)))
+        return found
 
     def free(self, model: str, content_hash: str) -> None:
         """Gone at once; what is left of it by a kill goes with other drafts."""

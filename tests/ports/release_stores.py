@@ -38,7 +38,7 @@ class Place(ABC):
 
     @abstractmethod
     def put_statement(self, path: str, content: bytes | None) -> None:
-        """Put another statement there, or none."""
+        """Put another statement, or whatever else, there, or none."""
 
 
 class Folder(Place):
@@ -60,7 +60,7 @@ class Folder(Place):
             (folder / name).write_bytes(content)
 
     def put_statement(self, path: str, content: bytes | None) -> None:
-        Path(path).unlink()
+        Path(path).unlink(missing_ok=True)
         if content is not None:
             Path(path).write_bytes(content)
 

@@ -243,6 +243,8 @@ def test_what_is_kept_is_listed_by_model_with_its_size_and_age_and_can_be_freed(
         size = sum(map(len, place.files("churn", one.content_hash).values()))
         assert size <= one.size <= size + 200
         assert abs((one.at - datetime.now(UTC)).total_seconds()) < 60
+    place.put_statement(f"{place.root}/churn/notes.release", b"of somebody else")
+    assert len(shelf.kept("churn")) == 2
     for _ in range(2):  # the second time by whoever comes after a kill
         shelf.free("churn", str(first))
         assert [one.content_hash for one in shelf.kept("churn")] == [other]
@@ -259,9 +261,9 @@ def test_lineage_reads_the_record_of_every_version_from_the_store(place: Place) 
 
 def test_a_release_is_to_be_had_as_a_folder_of_this_machine(place: Place) -> None:
     named = write(place)
-    for _ in range(2):
-        folder = place.releases().folder("churn", named)
+    with place.releases().folder("churn", named) as folder:
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == place.files("churn", named)
+    assert place.releases().record("churn", named) == whole()
 
 
 # --- S3 alone -----------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Models of each library, from fit to answer: stored, signed, registered, loaded by a worker, which answers as what was fitted does."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,3 +61,21 @@ def test_a_worker_answers_as_the_fitted_model_does(library: str, tiny: Tiny) -> 
     assert FILES[library] in tiny.releases.files("tiny", content_hash)
     assert len({round(value, 4) for value in answered}) > 1
     assert np.allclose(answered, expected(), atol=1e-6)
+
+
+def test_a_worker_without_the_library_refuses_the_version_by_name_and_answers_with_the_one_before(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, _ = gradient()
+    first, second = (tiny.store({"model": fitted, "number": number}, function="gradient") for number in (1, 2))
+    tiny.promote(first)
+    one = Follower(routes=[tiny.route(function="gradient")], ledger=tiny.ledger, releases=tiny.releases, worker="w1")
+    one.step(datetime.now(UTC))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "xgboost", None)
+        tiny.promote(second)
+        one.step(datetime.now(UTC))
+    assert one.answer("tiny", scoring.rows(FRAME, FEATURES))["content_hash"] == first
+    refused = one.describe()["tiny"]["refused"]
+    assert "needs xgboost, which is not installed here" in refused[second]
+    assert "uv pip install --constraints requirements.lock xgboost" in refused[second]
