@@ -18,7 +18,7 @@ from resources.registry.identity import canonical
 from resources.registry.shelf import Damaged, Kept, Shelf
 
 SUFFIX: Final = ".release"
-OBJECT: Final = re.compile(r"/[0-9a-f]{64}\.release$")
+OBJECT: Final = re.compile(r"/([0-9a-f]{64})\.release$")
 ATTEMPTS: Final = 4
 CONNECT_SECONDS: Final = 3
 READ_SECONDS: Final = 30
@@ -73,12 +73,8 @@ class S3Shelf(Shelf):
         with self._asked(model):
             under = {"Bucket": self._bucket, "Prefix": f"{self._prefix}{model}/", "Delimiter": "/"}
             pages = self._client.get_paginator("list_objects_v2").paginate(**under)
-            listed = [one for page in pages for one in page.get("Contents", ())]
-        return [
-            Kept(content_hash=one["Key"].rpartition("/")[2].removesuffix(SUFFIX), at=one["LastModified"], size=one["Size"])
-            for one in listed
-            if OBJECT.search(one["Key"])
-        ]
+            listed = [(OBJECT.search(one["Key"]), one) for page in pages for one in page.get("Contents", ())]
+        return [Kept(content_hash=found[1], at=one["LastModified"], size=one["Size"]) for found, one in listed if found]
 
     def free(self, model: str, content_hash: str) -> None:
         """Delete the object."""

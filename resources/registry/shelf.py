@@ -9,16 +9,15 @@ import os
 import shutil
 import time
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from resources.errors import PlatformError
-from resources.whole import read_regular, sync_folder, write_whole
+from resources.whole import read_regular, sync_folder, weight, write_whole
 
 UNFINISHED: Final = ".unfinished"
 UNFINISHED_SECONDS: Final = 3600
@@ -51,14 +50,13 @@ class Kept:
     size: int
 
 
-class Shelf(ABC):
+class Shelf(Protocol):
     """Releases by model and content hash, and statements by name."""
 
-    @abstractmethod
     def place(self, *names: str) -> str:
         """Where something lies, for people."""
+        ...
 
-    @abstractmethod
     def files(self, model: str, content_hash: str) -> dict[str, bytes] | None:
         """Every file that is kept of a release, unchecked; None when there is no such release.
 
@@ -66,23 +64,20 @@ class Shelf(ABC):
             Damaged: what is there has not even the shape that ``store`` gave it.
         """
 
-    @abstractmethod
     def store(self, model: str, content_hash: str, files: Mapping[str, bytes]) -> None:
         """Keep a release, whole or not at all wherever the process dies; what is there already stays as it is."""
 
-    @abstractmethod
     def kept(self, model: str) -> list[Kept]:
         """The releases of a model."""
+        ...
 
-    @abstractmethod
     def free(self, model: str, content_hash: str) -> None:
         """Let go of a release; one that is gone is gone."""
 
-    @abstractmethod
     def read(self, *names: str) -> bytes:
         """A statement; an ``OSError`` when it is not there, or is no file."""
+        ...
 
-    @abstractmethod
     def replace(self, content: bytes, *names: str) -> None:
         """Keep a statement in one step, whatever was there."""
 
@@ -143,7 +138,7 @@ class FolderShelf(Shelf):
         found: list[Kept] = []
         for path in sorted(self.root.joinpath(model).glob("?" * 64)):
             with suppress(FileNotFoundError):  # somebody lets go of it just now
-                found.append(Kept(content_hash=path.name, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), size=_size(path)))
+                found.append(Kept(content_hash=path.name, at=datetime.fromtimestamp(path.stat().st_mtime, UTC), size=weight(path)))
         return found
 
     def free(self, model: str, content_hash: str) -> None:
@@ -180,7 +175,3 @@ def _bytes(file: Path) -> bytes:
     except OSError as problem:
         what = {errno.ELOOP: "became a link", errno.EINVAL: "became something other than a file"}
         raise Damaged(file.name, what.get(problem.errno or 0, f"became unreadable ({problem.strerror})")) from problem
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from resources.tracking import spool
 from resources.tracking.resource import Tracking
 from resources.tracking.store import KEY_TAG, NAME_TAG
+from resources.whole import weight
 
 CONTENT_HASH_TAG: Final = "content_hash"
 DAGSTER_RUN_TAG: Final = "dagster_run"
@@ -72,11 +73,6 @@ def size(run: Any) -> int:
     place = urlsplit(str(run.info.artifact_uri))
     folder = Path(unquote(place.path))
     return weight(folder) if place.scheme in {"", "file"} else 0
-
-
-def weight(folder: Path) -> int:
-    """Bytes of all files under a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _ours(client: Any, wanted: str, experiments: Collection[str] | None = None, *, deleted: bool = False) -> Iterator[Any]:
