@@ -19,6 +19,9 @@ from resources.tracking.resource import Tracking
 RETRY_SECONDS: Final = 300
 """How long what MLflow shows may stay as wrong as it is before a run that did not mend it is followed by another."""
 
+PATIENCE_SECONDS: Final = 10
+"""Who writes an entry lets MLflow follow it at once: a tick that falls between the two leaves them that long."""
+
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,6 +42,8 @@ def follow_on_entry() -> dg.SensorDefinition:
         behind = {model: there.get(model, Shown()) for model, one in said["wanted"].items() if there.get(model, Shown()).followed != one}
         if not behind:
             return dg.SensorResult(skip_reason="MLflow shows what the ledger says.", cursor=json.dumps(said))
+        if (now - datetime.fromisoformat(said["newest"])).total_seconds() < PATIENCE_SECONDS:
+            return dg.SensorResult(skip_reason="The newest entry is being followed by who wrote it.", cursor=json.dumps(said))
         request = dg.RunRequest(
             run_key=f"follow {short([behind, said['wanted']])} {int(now.timestamp()) // RETRY_SECONDS}",
             run_config={"ops": {"follow": {"config": {"models": sorted(behind)}}}},
@@ -62,4 +67,5 @@ def _said(entries: tuple[Entry, ...], seq: int, now: datetime) -> Mapping[str, A
         known.setdefault(entry.subject, []).append(entry)
     begins = [entry.activate_at for entry in entries if entry.activate_at is not None and entry.activate_at > now]
     models = {model: wanted(about, now) for model, about in known.items() if versions(about)}
-    return {"seq": seq, "until": str(min(begins, default=NEVER)), "wanted": models}
+    newest = max((entry.at for entry in entries), default=now)
+    return {"seq": seq, "newest": str(newest), "until": str(min(begins, default=NEVER)), "wanted": models}

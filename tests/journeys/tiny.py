@@ -129,6 +129,10 @@ def runs(kiosk: Kiosk) -> Counter[tuple[str, str, str]]:
     """The runs of the home: status, job or first asset, month."""
     with dg.DagsterInstance.from_config(str(kiosk.home / "dagster")) as instance:
         return Counter(
-            (run.status.value, min("/".join(key.path) for key in run.asset_selection or ()), run.tags.get("dagster/partition", ""))
+            (
+                run.status.value,
+                min(("/".join(key.path) for key in run.asset_selection or ()), default=run.job_name),
+                run.tags.get("dagster/partition", ""),
+            )
             for run in instance.get_runs()
         )

@@ -12,6 +12,7 @@ from mlops_assets.lifecycle.operating import following
 from resources.registry.ledger import Ledger
 from resources.registry.mirror import follow
 from resources.tracking.resource import Tracking
+from sensors import follow_on_entry as sensor
 from sensors.follow_on_entry import follow_on_entry
 from tests.resources.registry.records import WHOLE
 from tests.sensors.world import JANUARY, ONE, TWO, world
@@ -44,7 +45,8 @@ class Watch:
 
 
 @pytest.fixture
-def watch(instance: dg.DagsterInstance, tmp_path: Path) -> Watch:
+def watch(instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    monkeypatch.setattr(sensor, "PATIENCE_SECONDS", 0)
     return Watch(instance, tmp_path)
 
 
@@ -64,6 +66,14 @@ def test_an_entry_whose_writer_died_before_mlflow_followed_is_made_good_by_the_n
     assert watch.tick()[0][0].run_key == request.run_key
     watch.run(request)
     assert (watch.alias(), watch.alias("two"), watch.tick()) == ("1", "1", ([], "MLflow shows what the ledger says."))
+
+
+def test_an_entry_of_this_moment_is_left_to_who_wrote_it(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensor, "PATIENCE_SECONDS", 60)
+    watch.world.promote(ONE, JANUARY)
+    assert watch.tick() == ([], "The newest entry is being followed by who wrote it.")
+    monkeypatch.setattr(sensor, "PATIENCE_SECONDS", 0)
+    assert models(watch.tick()[0]) == ["one"]
 
 
 def test_a_run_that_died_half_way_is_asked_for_again(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
