@@ -337,17 +337,19 @@ def monitor(floor: Floor, spec: ModelSpec, month: str) -> None:
         write_report(page, reference=live.training, current=answers, columns=worst, title=month, seed=spec.seed)
 
 
-def replay(floor: Floor, spec: ModelSpec, month: str) -> None:
-    """Whether a sample of the month was served what its features are now."""
+def replay(floor: Floor, month: str) -> None:
+    """Whether a sample of the month was served what its features are now: joined again once, a table for each model."""
     with floor.part("replay"):
-        place = pl.col("flight_id").hash(spec.seed).rank("ordinal").over("day")
+        place = pl.col("flight_id").hash(0).rank("ordinal").over("day")
         served = floor.joined[-1].filter(place <= REPLAYED)
-        names = [name for name in served.columns if "__" in name]
-        again = served.drop(names)
-        for view in spec.views:
+        again = served.drop(name for name in served.columns if "__" in name)
+        for view in VIEWS:
             again = _as_of(again, floor.features[view.address], view)
-        rows = by_day(served, differing(served, again, [name for name in names if name in again.columns]))
-    floor.write(f"monitor/{spec.name}/consistency", rows, month)
+    for spec in MODELS:
+        with floor.part("replay"):
+            names = [name for name in spec.feature_names if "__" in name]
+            rows = by_day(served, differing(served, again, names))
+        floor.write(f"monitor/{spec.name}/consistency", rows, month)
 
 
 def serve(floor: Floor) -> list[float]:
@@ -411,11 +413,12 @@ def run(home: Path, months: Sequence[str] = YEAR) -> Floor:
 
 def decide(floor: Floor, client: MlflowClient, month: str) -> None:
     """Predict and judge the month once something is live, then train on everything so far."""
+    if month > FIRST_CUTOFF:
+        replay(floor, month)
     for spec in MODELS:
         if month > FIRST_CUTOFF:
             predict(floor, spec, month)
             monitor(floor, spec, month)
-            replay(floor, spec, month)
         if month >= FIRST_CUTOFF:
             train(floor, client, spec, month)
 
