@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.serving.endpoint import STOPPED
 from tests.journeys.conftest import table
 from tests.journeys.killed import POINTS
 from tests.journeys.tiny import LAST, Kiosk, cut_off, digests, ledger, made, mlflow, replay_arguments, rows, runs
@@ -92,5 +93,5 @@ def test_kills_double_no_run_and_make_again_only_what_the_killed_step_made(
 def test_kills_leave_no_process_and_no_half_written_file(killed: tuple[Kiosk, str], undisturbed: tuple[Kiosk, str]) -> None:
     for one, _ in (killed, undisturbed):
         assert one.processes() == []
-        assert [path.name for path in (one.home / "serving").glob("*.json")] == []
+        assert [path.name for path in (one.home / "serving").glob("*.json")] == [STOPPED]
         assert list((one.home / "releases" / ".unfinished").glob("*")) == []
