@@ -70,8 +70,8 @@ def views(folder: Path) -> list[Any]:
     return [driver, stats, rain, with_extra]
 
 
-def repository(folder: Path) -> Any:
-    """A Feast store over files in that folder, with our offline store and nothing else of ours."""
+def repository(folder: Path, *, online: dict[str, Any] | None = None) -> Any:
+    """A Feast store over files in that folder, with our offline store and, unless told an ``online`` one, nothing else of ours."""
     load_feast()
     import feast
 
@@ -79,7 +79,7 @@ def repository(folder: Path) -> Any:
     write_deltalake(folder / "weather", CITY)
     said: dict[str, Any] = {
         "project": "drivers", "provider": "local", "registry": {"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db"},
-        "offline_store": {"type": configuration.OFFLINE}, "online_store": {"type": "sqlite", "path": str(folder / "online.db")},
+        "offline_store": {"type": configuration.OFFLINE}, "online_store": online or {"type": "sqlite", "path": str(folder / "online.db")},
         "entity_key_serialization_version": 3,
     }  # fmt: skip
     store = feast.FeatureStore(config=feast.RepoConfig(**said, repo_path=folder))

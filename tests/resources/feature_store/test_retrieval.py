@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from resources.feature_store import spine
+from resources.feature_store import configuration, spine
 from resources.feature_store.refusals import NoFeatureTable, NotThroughFeast, UnfitExamples, UnfitTable
 from tests.resources.feature_store.drivers import CITY, DAY, HOUR, NOON, STATS, THREE, TRIPS, asked, repository
 
@@ -168,6 +168,18 @@ def test_on_demand_features_are_the_same_in_every_form(store: Any, tmp_path: Pat
     assert job().to_polars().equals(whole)
     assert job().to_arrow().column("more").to_pylist() == [21, 12, None]
     assert job().to_df()["more"].tolist()[:2] == [21, 12]
+
+
+def test_on_demand_features_are_online_what_they_are_offline(tmp_path: Path) -> None:
+    store, asked_for = repository(tmp_path, online={"type": configuration.ONLINE}), ["with_extra:more", "driver_stats:trips"]
+    stats = store.get_feature_view("driver_stats")
+    stats.offline = False  # else Feast would write what it loads back to the files
+    store.apply([stats])
+    store.materialize(NOON - DAY, NOON, feature_views=["driver_stats"])
+    online = store.get_online_features(asked_for, [{"driver": driver, "extra": 5} for driver in THREE["driver"]]).to_dict()
+    offline = store.get_historical_features(THREE.with_columns(extra=pl.lit(5)), asked_for).to_polars()
+    assert {name: online[name] for name in ("more", "trips")} == offline.select("more", "trips").to_dict(as_series=False)
+    assert online["more"] == [25, 16, None]
 
 
 def test_integers_beside_missing_ones_stay_integers(store: Any) -> None:
