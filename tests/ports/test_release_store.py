@@ -21,6 +21,7 @@ from resources.registry.statement import SignerRefused, StatementChanged, Statem
 from resources.registry.states import Entry
 from resources.security.keys import KeysNowhere, ring_for
 from tests.ports.release_stores import BUCKET, Bucket, Folder, Place
+from tests.racing import raced
 from tests.resources.registry.records import whole
 from tests.servers.proxy import Proxy, proxy
 from tests.servers.s3 import S3, s3
@@ -100,16 +101,7 @@ print(releases.write("churn", {"weights": list(range(10_000))}, {"identity": {},
 
 def test_of_writers_at_once_all_succeed_and_one_provenance_stays(place: Place) -> None:
     command = [sys.executable, "-c", WRITER, place.root, str(place.keys)]
-    writers = [subprocess.Popen([*command, who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for who in "abc"]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    said = {writer.communicate(timeout=60)[0].strip() for writer in writers}
-    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    said = {*raced([[*command, who] for who in "abc"])}
     (named,) = said
     assert [one.content_hash for one in place.releases().shelf.kept("churn")] == [named]
     assert place.releases().record("churn", named)["provenance"]["who"] in "abc"

@@ -16,6 +16,7 @@ from resources.registry.identity import sha256
 from resources.registry.ledger import Ledger, LedgerUnavailable, ledger_at
 from resources.registry.states import LedgerConflict, PayloadIncomplete, TransitionRefused, live_at, upcoming
 from resources.security.keys import KeyRevoked, KeyUnknown, SignatureInvalid
+from tests.racing import raced
 from tests.resources.registry.books import APRIL, INSERT, Books, forged, register
 
 A, B = "a" * 64, "b" * 64
@@ -316,17 +317,7 @@ def race(books: Books) -> START_TOGETHER:
     def run(prepare: str, act: str, count: int) -> list[str]:
         code = RACE.format(prepare=prepare, act=act)
         command = [sys.executable, "-W", "error", "-c", code, books.url, str(books.ring.root)]
-        runners = [
-            subprocess.Popen([*command, f"runner-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in range(count)
-        ]
-        for runner in runners:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "ready\n"
-        for runner in runners:
-            assert runner.stdin is not None
-            runner.stdin.write("go\n")
-            runner.stdin.flush()
-        return [runner.communicate(timeout=60)[0].strip() for runner in runners]
+        return raced([[*command, f"runner-{n}"] for n in range(count)])
 
     return run
 

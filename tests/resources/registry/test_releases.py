@@ -16,6 +16,7 @@ import pytest
 
 from resources.registry.identity import canonical, sha256
 from resources.registry.releases import ReleaseChanged, ReleaseMissing, ReleaseNotWritten, Releases, UnsafePart
+from tests.racing import raced
 
 RECORD = {"identity": {"code": "c0de", "seed": 7}, "provenance": {"git": "9c0ffee"}}
 SIGNATURE = {"entry": "acme.score:predict"}
@@ -350,14 +351,5 @@ print(Releases(sys.argv[1]).write("churn", {"weights": list(range(10000))}, {"id
 
 def test_writers_of_the_same_release_at_once_all_succeed(store: Releases) -> None:
     command = [sys.executable, "-c", TOGETHER, store.root]
-    writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    named = {writer.communicate(timeout=60)[0].strip() for writer in writers}
-    assert [writer.returncode for writer in writers] == [0] * 4
+    named = {*raced([command] * 4)}
     assert [path.name for path in Path(store.root, "churn").iterdir()] == list(named)

@@ -19,6 +19,7 @@ from resources.security.keys import (
     RingUnavailable,
     SignatureInvalid,
 )
+from tests.racing import raced
 
 CONTENT = b"what was released"
 
@@ -236,16 +237,7 @@ print(KeyRing(sys.argv[1]).sign(b"").key_id)
 
 def test_processes_that_sign_first_at_once_make_one_key(ring: KeyRing) -> None:
     command = [sys.executable, "-c", TOGETHER, str(ring.root)]
-    signers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    for signer in signers:
-        assert signer.stdout is not None
-        assert signer.stdout.readline() == "ready\n"
-    for signer in signers:
-        assert signer.stdin is not None
-        signer.stdin.write("go\n")
-        signer.stdin.flush()
-    made = {signer.communicate(timeout=60)[0].strip() for signer in signers}
-    assert [signer.returncode for signer in signers] == [0] * 4
+    made = {*raced([command] * 4)}
     assert set(ids(ring)) == made
     assert len(list(ring.root.glob("*.key"))) == 1
 

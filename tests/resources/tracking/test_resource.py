@@ -3,7 +3,6 @@
 import os
 import resource
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from resources.tracking.resource import SpoolUnnamed, Tracking, TrackingFailed
 from resources.tracking.spool import Opened, SpoolRefused, Writer, now_ms, read, waiting
 from resources.tracking.store import Away, demand_answer
+from tests.racing import raced
 
 
 def store(folder: Path) -> Tracking:
@@ -196,16 +196,7 @@ with tracking.run("k", experiment="e", content="c") as run:
 def test_processes_that_open_a_fresh_store_together_converge_on_one_run(tmp_path: Path) -> None:
     where = [f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")]
     command = [sys.executable, "-c", FIRST, *where]
-    openers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for opener in openers:
-        assert opener.stdout is not None
-        assert opener.stdout.readline() == "ready\n"
-    for opener in openers:
-        assert opener.stdin is not None
-        opener.stdin.write("go\n")
-        opener.stdin.flush()
-    said = [opener.communicate(timeout=300)[0].strip() for opener in openers]
-    assert [opener.returncode for opener in openers] == [0, 0]
+    said = raced([command] * 2, seconds=300)
     assert said[0] == said[1]
     client = MlflowClient(tracking_uri=where[0])
     found = client.get_run(said[0])
